@@ -1,0 +1,1 @@
+"""What happens because time passed: one short file per job, ``run(runtime, now) -> counts``."""

@@ -1,0 +1,1 @@
+"""What is running: database, carriers, use cases, web."""

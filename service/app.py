@@ -1,0 +1,41 @@
+"""The web application: carrier webhooks, REST API, health, dashboard."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+from fastapi import FastAPI
+
+from service.runtime import Runtime
+
+# Each module has a ``router``; the order is the order of matching.
+ROUTERS = (
+    "service.web.webhooks",
+    "service.web.health",
+    "service.web.api",
+    "service.web.phones",
+    "service.web.pages",
+)
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """The application of one process. ``runtime`` is reachable as ``request.app.state.runtime``."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        runtime.stopping.set()
+
+    # Telemetry logs would record exception texts, and with them what patients wrote.
+    app = FastAPI(
+        title="Aftercare",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        telemetry={"logs": False, "operation_spans": False},
+    )
+    app.state.runtime = runtime
+    for name in ROUTERS:
+        app.include_router(import_module(name).router)
+    return app

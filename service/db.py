@@ -1,0 +1,114 @@
+"""One engine per dialect, and bringing a database up to date.
+
+SQLite: WAL, ``synchronous=FULL``, and every transaction begins IMMEDIATE: a deferred transaction that later
+wants to write gets "database is locked" at once instead of waiting its turn.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlmodel import Session
+
+from service.settings import SettingsError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_MS = 10_000
+# A statement or idle transaction that outlives these is a fault, not work: never let it hold rows for ever.
+POSTGRES_OPTIONS = (
+    "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
+)
+
+
+def make_engine(database_url: str, pool_size: int = 10) -> Engine:
+    """An engine for SQLite (file) or PostgreSQL (``postgresql+psycopg://``). Raises SettingsError for others."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "AFTERCARE_DATABASE_URL is not a database address; "
+            "use sqlite:///file.sqlite3 or postgresql+psycopg://user:password@host/name."
+        ) from error
+    if url.drivername == "postgresql+psycopg":
+        return create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
+        )
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        raise SettingsError(
+            "AFTERCARE_DATABASE_URL must be an SQLite file (sqlite:///file.sqlite3) "
+            "or PostgreSQL (postgresql+psycopg://user:password@host/name)."
+        )
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=10, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def session_on(engine: Engine) -> Iterator[Session]:
+    """A session for one use case. Nothing is committed for you: use cases commit."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only looks: on SQLite it does not queue behind writers."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        with Session(bind=connection, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+
+def _alembic(engine: Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest revision. Safe to call again, and by several processes at once."""
+    command.upgrade(_alembic(engine), "head")
+
+
+def newest_revision() -> str | None:
+    """The revision this code wants."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The revision the database is at; None for an empty database."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,523 @@
+"""Every table. All times are aware UTC; ids are opaque 32-character strings made by ``new_id``.
+
+States are plain words with CHECK constraints (PostgreSQL enum types survive a downgrade and then block the
+next upgrade). SQLModel tables do not validate values: forms and ``messages`` do.
+"""
+
+from datetime import date, datetime
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: MetaData = SQLModel.metadata
+
+ENROLLMENT_STATES = ("active", "paused", "completed", "withdrawn")
+PLAN_STATES = ("planned", "skipped", "sent", "answered", "silent", "expired", "cancelled")
+MESSAGE_STATES = (
+    "planned",
+    "claimed",
+    "accepted",
+    "sent",
+    "delivered",
+    "undelivered",
+    "failed",
+    "unknown",
+    "expired",
+    "cancelled",
+)
+MESSAGE_KINDS = ("check_in", "reminder", "safety", "notice", "member", "page")
+ESCALATION_STATES = ("open", "acknowledged", "contacted", "resolved")
+URGENCIES = ("none", "routine", "urgent", "emergency")
+ROLES = ("viewer", "nurse", "clinician", "admin")
+
+
+def new_id() -> str:
+    """An opaque id: 128 random bits, so that an address tells nothing and cannot be guessed."""
+    return token_hex(16)
+
+
+def _one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=name)
+
+
+def _json(nullable: bool = True) -> Any:
+    return Column(JSON(none_as_null=True), nullable=nullable)
+
+
+class Patient(SQLModel, table=True):
+    """One person. ``timezone`` is an IANA name; phones are E.164. Several patients may share a phone."""
+
+    __tablename__ = "patients"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    name: str = Field(sa_type=Text)
+    phone: str = Field(sa_type=Text, index=True)
+    timezone: str
+    language: str
+    external_id: str | None = Field(default=None, index=True)
+    caregiver_phone: str | None = Field(default=None, sa_type=Text, index=True)
+    caregiver_consent: bool = False
+    created_at: datetime
+
+
+class PhoneState(SQLModel, table=True):
+    """What the carrier taught us about one number: opted out, or cannot receive texts (with the code)."""
+
+    __tablename__ = "phone_states"
+    phone: str = Field(sa_type=Text, primary_key=True)
+    opted_out_at: datetime | None = None
+    unreachable_at: datetime | None = None
+    code: str | None = None
+
+
+class ProtocolVersion(SQLModel, table=True):
+    """The text of each protocol version ever used: an enrollment stays on the version it began with."""
+
+    __tablename__ = "protocol_versions"
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    digest: str
+    source_text: str = Field(sa_type=Text)
+    created_at: datetime
+
+
+class Enrollment(SQLModel, table=True):
+    """One patient on one protocol version, with consent. ``thoracic`` is derived from ``levels``."""
+
+    __tablename__ = "enrollments"
+    __table_args__ = (
+        _one_of("status", "status", ENROLLMENT_STATES),
+        Index(
+            "uq_enrollments_one_active",
+            "patient_id",
+            "protocol",
+            unique=True,
+            sqlite_where=text("status IN ('active', 'paused')"),
+            postgresql_where=text("status IN ('active', 'paused')"),
+        ),
+        Index("ix_enrollments_status_ends_at", "status", "ends_at"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    patient_id: str = Field(foreign_key="patients.id", index=True)
+    protocol: str
+    version: int
+    status: str = "active"
+    procedure_at: datetime
+    discharged_at: datetime | None = None
+    on_blood_thinner: bool | None = None
+    baseline_pain: int | None = None
+    levels: list[str] | None = Field(default=None, sa_column=_json())
+    sedation: str | None = None
+    follow_up_on: date | None = None
+    consent_method: str
+    consent_at: datetime
+    enrolled_at: datetime
+    enrolled_by: str
+    ends_at: datetime
+    last_score: float | None = None
+    flagged_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_reason: str | None = None
+    withdrawn_at: datetime | None = None
+    withdrawn_reason: str | None = None
+
+
+class PlanItem(SQLModel, table=True):
+    """One check-in of one enrollment: when it is due, what became of it.
+
+    ``asks`` is None for plain advice. ``sent_at`` opens the question, ``silent_at`` is when no answer counts
+    as silence, ``closed_at`` when a later question may go out.
+    """
+
+    __tablename__ = "plan_items"
+    __table_args__ = (
+        UniqueConstraint("enrollment_id", "key"),
+        _one_of("status", "status", PLAN_STATES),
+        Index("ix_plan_items_status_silent_at", "status", "silent_at"),
+        Index(
+            "ix_plan_items_remind_at",
+            "remind_at",
+            sqlite_where=text("remind_at IS NOT NULL"),
+            postgresql_where=text("remind_at IS NOT NULL"),
+        ),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    enrollment_id: str = Field(foreign_key="enrollments.id", index=True)
+    key: str
+    asks: str | None = None
+    due_at: datetime
+    expires_at: datetime
+    status: str = "planned"
+    why: str | None = None
+    sent_at: datetime | None = None
+    silent_at: datetime | None = None
+    remind_at: datetime | None = None
+    closed_at: datetime | None = None
+    answered_at: datetime | None = None
+    answer: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    silence_cause: str | None = None
+
+
+class OutboundMessage(SQLModel, table=True):
+    """One text we mean to send, with its fate. ``key`` is unique: the same text can never be planned twice.
+
+    ``priority`` 0 goes first (safety answers and pages), 5 is a check-in. ``fence`` counts claims: a worker
+    that lost its lease cannot write a result. ``dispatched_at`` is committed before the carrier is called.
+    """
+
+    __tablename__ = "outbound_messages"
+    __table_args__ = (
+        UniqueConstraint("key"),
+        _one_of("status", "status", MESSAGE_STATES),
+        _one_of("kind", "kind", MESSAGE_KINDS),
+        Index(
+            "ix_outbound_messages_due",
+            "priority",
+            "due_at",
+            "id",
+            sqlite_where=text("status = 'planned'"),
+            postgresql_where=text("status = 'planned'"),
+        ),
+        Index(
+            "ix_outbound_messages_unsettled",
+            "lease_until",
+            sqlite_where=text("status IN ('claimed', 'unknown')"),
+            postgresql_where=text("status IN ('claimed', 'unknown')"),
+        ),
+        Index("ix_outbound_messages_patient_id_created_at", "patient_id", "created_at"),
+        Index("ix_outbound_messages_to_phone_created_at", "to_phone", "created_at"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    key: str
+    kind: str
+    priority: int = 5
+    to_phone: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+    language: str = "en"
+    patient_id: str | None = Field(default=None, foreign_key="patients.id")
+    enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
+    plan_item_id: str | None = Field(default=None, foreign_key="plan_items.id", index=True)
+    escalation_id: str | None = Field(default=None, foreign_key="escalations.id", index=True)
+    reply_id: str | None = Field(default=None, foreign_key="replies.id", index=True)
+    member_id: str | None = Field(default=None, foreign_key="members.id")
+    author: str | None = None
+    status: str = "planned"
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime
+    claimed_by: str | None = None
+    lease_until: datetime | None = None
+    fence: int = 0
+    attempts: int = 0
+    dispatched_at: datetime | None = None
+    carrier_sid: str | None = Field(default=None, unique=True)
+    accepted_at: datetime | None = None
+    settled_at: datetime | None = None
+    error_code: str | None = None
+    why: str | None = None
+
+
+class Reply(SQLModel, table=True):
+    """Any text from a phone, stored before anything reads it. Unique on the carrier's id.
+
+    ``triaged_at`` is empty until every assessment and its consequences are committed. ``caught_up`` marks a
+    reply that was read from the carrier's log instead of arriving by webhook.
+    """
+
+    __tablename__ = "replies"
+    __table_args__ = (
+        UniqueConstraint("carrier_sid"),
+        Index(
+            "ix_replies_untriaged",
+            "received_at",
+            sqlite_where=text("triaged_at IS NULL"),
+            postgresql_where=text("triaged_at IS NULL"),
+        ),
+        Index("ix_replies_patient_id_received_at", "patient_id", "received_at"),
+        Index("ix_replies_from_phone_received_at", "from_phone", "received_at"),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    carrier_sid: str
+    from_phone: str = Field(sa_type=Text)
+    to_phone: str | None = Field(default=None, sa_type=Text)
+    body: str = Field(sa_type=Text)
+    media: list[dict[str, Any]] | None = Field(default=None, sa_column=_json())
+    opt_out_type: str | None = None
+    segments: int = 1
+    received_at: datetime
+    stored_at: datetime
+    caught_up: bool = False
+    patient_id: str | None = Field(default=None, foreign_key="patients.id")
+    from_caregiver: bool = False
+    from_member_id: str | None = Field(default=None, foreign_key="members.id")
+    urgency: str | None = None
+    triaged_at: datetime | None = None
+    triage_attempts: int = 0
+    triage_after: datetime | None = None
+
+
+class StoredAssessment(SQLModel, table=True):
+    """The result of triage of one reply for one patient (two rows where two patients share a phone)."""
+
+    __tablename__ = "assessments"
+    __table_args__ = (_one_of("urgency", "urgency", URGENCIES),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    reply_id: str = Field(foreign_key="replies.id", index=True)
+    patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
+    enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
+    plan_item_id: str | None = Field(default=None, foreign_key="plan_items.id")
+    asked: str | None = None
+    urgency: str
+    understood: bool
+    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+    weighed: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+    answer: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    catalogue: str
+    at: datetime
+
+
+class Escalation(SQLModel, table=True):
+    """An open need for a human, with its reason; ends only with a resolution.
+
+    ``code`` is what a member texts back. ``ladder`` is frozen at opening. ``version`` rises with every change
+    (live views compare it). ``next_event_at`` is when the clock must be looked at again; never empty while
+    the escalation is not resolved. Only one escalation per ``subject`` (patient id or phone) is unresolved.
+    """
+
+    __tablename__ = "escalations"
+    __table_args__ = (
+        _one_of("status", "status", ESCALATION_STATES),
+        _one_of("urgency", "urgency", URGENCIES),
+        Index(
+            "uq_escalations_one_open",
+            "subject",
+            "kind",
+            unique=True,
+            sqlite_where=text("status <> 'resolved'"),
+            postgresql_where=text("status <> 'resolved'"),
+        ),
+        Index(
+            "ix_escalations_queue",
+            "urgency_rank",
+            "opened_at",
+            "id",
+            sqlite_where=text("status <> 'resolved'"),
+            postgresql_where=text("status <> 'resolved'"),
+        ),
+        Index("ix_escalations_order", "urgency_rank", "opened_at", "id"),
+        Index("ix_escalations_code", "code"),
+        Index(
+            "ix_escalations_next_event_at",
+            "next_event_at",
+            sqlite_where=text("status <> 'resolved'"),
+            postgresql_where=text("status <> 'resolved'"),
+        ),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    code: str
+    subject: str
+    kind: str
+    patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
+    enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
+    phone: str | None = Field(default=None, sa_type=Text)
+    reply_id: str | None = Field(default=None, foreign_key="replies.id", index=True)
+    urgency: str
+    urgency_rank: int
+    reason: str
+    summary: str | None = None
+    status: str = "open"
+    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+    ladder: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+    opened_at: datetime
+    raised_at: datetime
+    acknowledge_by: datetime
+    contact_by: datetime
+    ladder_started_at: datetime
+    next_event_at: datetime | None = None
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    acknowledgement_expires_at: datetime | None = None
+    contacted_by: str | None = None
+    contacted_at: datetime | None = None
+    contact_method: str | None = None
+    contact_tries: int = 0
+    resolved_by: str | None = None
+    resolved_at: datetime | None = None
+    disposition: str | None = None
+    note: str | None = Field(default=None, sa_type=Text)
+    cannot_be_texted: bool = False
+    version: int = 1
+
+
+class EscalationEvent(SQLModel, table=True):
+    """One line of an escalation's timeline."""
+
+    __tablename__ = "escalation_events"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    escalation_id: str = Field(foreign_key="escalations.id", index=True)
+    at: datetime
+    kind: str
+    actor: str
+    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+
+
+class Member(SQLModel, table=True):
+    """A person of the care team who signs in. ``pages_blocked_at``: the carrier refuses our pages to them."""
+
+    __tablename__ = "members"
+    __table_args__ = (_one_of("role", "role", ROLES),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    email: str = Field(unique=True)
+    name: str
+    role: str
+    phone: str | None = Field(default=None, index=True)
+    language: str = "en"
+    password_hash: str | None = None
+    pages_blocked_at: datetime | None = None
+    disabled_at: datetime | None = None
+    totp_secret: str | None = None
+    totp_counter: int | None = None
+    preferences: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    created_at: datetime
+
+
+class MemberSession(SQLModel, table=True):
+    """One signed-in browser; only the hash of its token is stored."""
+
+    __tablename__ = "member_sessions"
+    token_hash: str = Field(primary_key=True)
+    member_id: str = Field(foreign_key="members.id", index=True)
+    csrf_token: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    address: str | None = None
+    agent: str | None = None
+
+
+class SignInAttempt(SQLModel, table=True):
+    """Failed and good sign-ins, for throttling. ``subject`` is a hash of the address or e-mail."""
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (Index("ix_sign_in_attempts_subject_at", "subject", "at"),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    subject: str
+    at: datetime
+    good: bool
+
+
+class ApiToken(SQLModel, table=True):
+    """A key for programs; only its hash is stored."""
+
+    __tablename__ = "api_tokens"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    name: str = Field(unique=True)
+    token_hash: str = Field(unique=True)
+    scopes: list[str] = Field(default_factory=list, sa_column=_json(nullable=False))
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A POST that was answered already: the same key within 24 h gets the same answer."""
+
+    __tablename__ = "idempotency_keys"
+    token_id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_hash: str
+    status_code: int | None = None
+    body: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime
+
+
+class OnCallShift(SQLModel, table=True):
+    """Who holds a tier when. Without ``ends_at`` it holds around the clock until changed.
+
+    ``override`` shifts stand above ordinary ones of the same tier while they last.
+    """
+
+    __tablename__ = "on_call_shifts"
+    __table_args__ = (Index("ix_on_call_shifts_tier_starts_at", "tier", "starts_at"),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    member_id: str = Field(foreign_key="members.id", index=True)
+    tier: int
+    starts_at: datetime
+    ends_at: datetime | None = None
+    override: bool = False
+    created_by: str
+    created_at: datetime
+
+
+class AuditEvent(SQLModel, table=True):
+    """Every look at and act on patient data. Append-only; a job seals rows into a hash chain.
+
+    ``seal_number`` and ``seal`` are empty until the job has sealed the row.
+    """
+
+    __tablename__ = "audit_events"
+    __table_args__ = (
+        Index("ix_audit_events_at_id", "at", "id"),
+        Index(
+            "ix_audit_events_unsealed",
+            "at",
+            "id",
+            sqlite_where=text("seal_number IS NULL"),
+            postgresql_where=text("seal_number IS NULL"),
+        ),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    at: datetime
+    actor: str
+    action: str
+    subject_kind: str | None = None
+    subject_id: str | None = Field(default=None, index=True)
+    address: str | None = None
+    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    seal_number: int | None = Field(default=None, unique=True)
+    seal: str | None = None
+
+
+class Mark(SQLModel, table=True):
+    """Small facts about the running system: last tick of each job, catch-up cursors, counts of refusals.
+
+    ``name`` such as ``tick:send_due`` or ``refused:signature``.
+    """
+
+    __tablename__ = "marks"
+    name: str = Field(primary_key=True)
+    at: datetime
+    count: int = 0
+    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+
+
+class SenderPace(SQLModel, table=True):
+    """When a sender may send its next text: shared by all workers so that the pace holds across them."""
+
+    __tablename__ = "sender_paces"
+    sender: str = Field(primary_key=True)
+    free_at: datetime
+
+
+class LabelledCase(SQLModel, table=True):
+    """A reply that a member marked as read wrongly, with what should have been read: material for the bank."""
+
+    __tablename__ = "labelled_cases"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    reply_id: str = Field(foreign_key="replies.id", index=True)
+    escalation_id: str | None = Field(default=None, foreign_key="escalations.id")
+    asked: str | None = None
+    read_as: str
+    should_be: str
+    note: str | None = None
+    member: str
+    at: datetime

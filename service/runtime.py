@@ -1,0 +1,77 @@
+"""The one composition root: everything a running process needs, made once from the settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from threading import Event
+
+from messages.protocol import Protocol, load
+from sqlalchemy import Engine
+
+from messages.site import Site
+from service.carriers import Carrier
+from service.db import make_engine
+from service.settings import Settings, load_site
+
+BUILT_IN_PROTOCOLS = Path(__file__).parent.parent / "messages" / "protocols"
+
+Clock = Callable[[], datetime]
+
+
+@dataclass
+class Runtime:
+    """What use cases and jobs are given. ``clock`` is asked once per operation, at its edge only.
+
+    ``wake`` is set when something urgent was committed, so that the sender does not wait for its next tick.
+    """
+
+    settings: Settings
+    engine: Engine
+    carrier: Carrier
+    protocols: Mapping[str, Protocol]
+    site: Site
+    clock: Clock
+    worker: str = field(default_factory=lambda: token_hex(6))
+    wake: Event = field(default_factory=Event)
+    stopping: Event = field(default_factory=Event)
+
+    def close(self) -> None:
+        """Let go of the carrier's and the database's connections."""
+        self.carrier.close()
+        self.engine.dispose()
+
+
+def system_clock(offset_seconds: float = 0) -> Clock:
+    """The machine's clock in UTC, moved by AFTERCARE_CLOCK_OFFSET."""
+    offset = timedelta(seconds=offset_seconds)
+    return lambda: datetime.now(UTC) + offset
+
+
+def make_carrier(settings: Settings, engine: Engine, clock: Clock) -> Carrier:
+    """The carrier of the settings. Twilio's library is loaded only when it is used."""
+    if settings.carrier == "twilio":
+        from service.carriers.twilio import TwilioCarrier
+
+        return TwilioCarrier.from_settings(settings)
+    from service.carriers.simulator import SimulatorCarrier
+
+    return SimulatorCarrier(engine, clock)
+
+
+def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrier | None = None) -> Runtime:
+    """Put a process together. Raises SettingsError, SiteError or ProtocolError with what to mend."""
+    site = load_site(settings)
+    folders = [BUILT_IN_PROTOCOLS] + ([settings.protocols] if settings.protocols else [])
+    protocols = load(folders, site)
+    engine = make_engine(settings.database_url)
+    clock = clock or system_clock(settings.clock_offset)
+    return Runtime(
+        settings=settings,
+        engine=engine,
+        carrier=carrier or make_carrier(settings, engine, clock),
+        protocols=protocols,
+        site=site,
+        clock=clock,
+    )
