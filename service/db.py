@@ -29,7 +29,10 @@ POSTGRES_OPTIONS = (
 
 
 def make_engine(database_url: str, pool_size: int = 10) -> Engine:
-    """An engine for SQLite (file) or PostgreSQL (``postgresql+psycopg://``). Raises SettingsError for others."""
+    """An engine for SQLite (file) or PostgreSQL (``postgresql+psycopg://``).
+
+    Raises SettingsError for anything else.
+    """
     try:
         url = make_url(database_url)
     except ArgumentError as error:

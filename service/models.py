@@ -509,7 +509,7 @@ class SenderPace(SQLModel, table=True):
 
 
 class LabelledCase(SQLModel, table=True):
-    """A reply that a member marked as read wrongly, with what should have been read: material for the bank."""
+    """A reply that a member marked as read wrongly, with what should have been read: for the bank."""
 
     __tablename__ = "labelled_cases"
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)

@@ -1,5 +1,6 @@
 """The only reader of the environment. Refuses rather than guesses."""
 
+import os
 from decimal import Decimal
 from functools import cached_property
 from ipaddress import ip_address
@@ -53,8 +54,6 @@ class _FileSecrets(PydanticBaseSettingsSource):
         return found
 
     def _path(self, name: str) -> str | None:
-        import os
-
         return os.environ.get(f"AFTERCARE_{name.upper()}_FILE") or None
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
@@ -172,7 +171,8 @@ def _twilio_is_complete(settings: Settings) -> None:
         raise ValueError("AFTERCARE_PUBLIC_URL must start with https:// when the carrier is twilio")
     if settings.clock_offset and not (settings.twilio_api_url and is_loopback(settings.twilio_api_url)):
         raise ValueError(
-            "AFTERCARE_CLOCK_OFFSET is for rehearsals: with twilio it needs AFTERCARE_TWILIO_API_URL on loopback"
+            "AFTERCARE_CLOCK_OFFSET is for rehearsals: with twilio, "
+            "AFTERCARE_TWILIO_API_URL must be a loopback address"
         )
 
 

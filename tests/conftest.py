@@ -54,8 +54,8 @@ def postgres_binaries() -> Path:
     if on_path:
         return Path(on_path).parent
     raise RuntimeError(
-        "PostgreSQL's server programs (initdb, pg_ctl) are missing: run make test, which installs them on Debian "
-        "as root, or set TEST_DATABASE_URL to a PostgreSQL whose user may create databases."
+        "PostgreSQL's server programs (initdb, pg_ctl) are missing: run make test, which installs them "
+        "on Debian as root, or set TEST_DATABASE_URL to a PostgreSQL whose user may create databases."
     )
 
 
