@@ -1,0 +1,180 @@
+"""Laying down the plan of one enrollment as rows, and moving or cancelling what is still to come."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select
+
+from messages import schedule
+from messages.protocol import CheckIn, Protocol, parse, text_of
+from messages.schedule import Facts, PlannedCheckIn
+from service import outbox
+from service.models import Enrollment, OutboundMessage, Patient, PlanItem, ProtocolVersion, new_id
+from service.runtime import Runtime
+
+SCHEDULED_KINDS = ("check_in", "reminder")
+_parsed: dict[tuple[str, int, str, int], Protocol] = {}
+
+
+class ProtocolChanged(Exception):
+    """A protocol's text changed while its version number did not."""
+
+
+def pin(session: Session, protocol: Protocol, now: datetime) -> None:
+    """Keep the text of this protocol version. Raises ProtocolChanged when another text has this number."""
+    kept = session.get(ProtocolVersion, (protocol.name, protocol.version))
+    if kept is None:
+        session.add(
+            ProtocolVersion(
+                name=protocol.name,
+                version=protocol.version,
+                digest=protocol.digest,
+                source_text=protocol.source_text,
+                created_at=now,
+            )
+        )
+        session.flush()
+    elif kept.digest != protocol.digest:
+        raise ProtocolChanged(
+            f"Protocol {protocol.name} version {protocol.version} differs from the text patients were "
+            f"enrolled on: raise its version to {protocol.version + 1}."
+        )
+
+
+def protocol_of(session: Session, runtime: Runtime, enrollment: Enrollment) -> Protocol:
+    """The protocol version the enrollment began with, whatever the files say today."""
+    current = runtime.protocols.get(enrollment.protocol)
+    if current is not None and current.version == enrollment.version:
+        return current
+    kept = session.get(ProtocolVersion, (enrollment.protocol, enrollment.version))
+    if kept is None:
+        raise LookupError(f"The text of {enrollment.protocol} version {enrollment.version} is not stored.")
+    key = (kept.name, kept.version, kept.digest, id(runtime.site))
+    if key not in _parsed:
+        _parsed[key] = parse(kept.source_text, f"{kept.name} version {kept.version}", runtime.site)
+    return _parsed[key]
+
+
+def facts_of(enrollment: Enrollment, patient: Patient) -> Facts:
+    """What planning needs to know."""
+    return Facts(
+        procedure_at=enrollment.procedure_at,
+        discharged_at=enrollment.discharged_at,
+        timezone=patient.timezone,
+        enrolled_at=enrollment.enrolled_at,
+        on_blood_thinner=enrollment.on_blood_thinner,
+        follow_up_on=enrollment.follow_up_on,
+        thoracic=any(level.startswith("T") for level in enrollment.levels or ()),
+    )
+
+
+def lay_down(
+    session: Session, runtime: Runtime, enrollment: Enrollment, patient: Patient, now: datetime
+) -> None:
+    """One plan item per check-in, and one text in the outbox for each that is still to come."""
+    protocol = protocol_of(session, runtime, enrollment)
+    planned = schedule.plan(protocol, facts_of(enrollment, patient), runtime.settings.quiet, now)
+    for entry in planned:
+        item = PlanItem(
+            id=new_id(),
+            enrollment_id=enrollment.id,
+            key=entry.check_in.key,
+            asks=entry.check_in.asks,
+            due_at=entry.due_at,
+            expires_at=entry.expires_at,
+            status=entry.status,
+            why=entry.why or None,
+        )
+        session.add(item)
+        session.flush()
+        if entry.status == "planned":
+            _queue_text(session, runtime, enrollment, patient, item, entry.check_in, now)
+    enrollment.ends_at = ends_at(planned, enrollment)
+
+
+def ends_at(planned: Iterable[PlannedCheckIn], enrollment: Enrollment) -> datetime:
+    """When the course is over: a day after the last check-in could still be answered."""
+    last = max((entry.expires_at for entry in planned), default=enrollment.procedure_at)
+    return max(last, enrollment.enrolled_at) + timedelta(days=2)
+
+
+def _queue_text(
+    session: Session,
+    runtime: Runtime,
+    enrollment: Enrollment,
+    patient: Patient,
+    item: PlanItem,
+    check_in: CheckIn,
+    now: datetime,
+    suffix: str = "",
+) -> None:
+    outbox.queue(
+        session,
+        now=now,
+        key=f"{enrollment.id}:{item.key}{suffix}",
+        kind="check_in",
+        to_phone=patient.phone,
+        body=text_of(check_in, patient.language, runtime.site, enrollment.follow_up_on),
+        language=patient.language,
+        due_at=item.due_at,
+        expires_at=item.expires_at,
+        patient_id=patient.id,
+        enrollment_id=enrollment.id,
+        plan_item_id=item.id,
+    )
+
+
+def replan(
+    session: Session, runtime: Runtime, enrollment: Enrollment, patient: Patient, now: datetime
+) -> None:
+    """Move what is still to come to its new times; what went out or came due stays as it was."""
+    protocol = protocol_of(session, runtime, enrollment)
+    planned = schedule.plan(protocol, facts_of(enrollment, patient), runtime.settings.quiet, now)
+    items = {
+        item.key: item
+        for item in session.exec(select(PlanItem).where(PlanItem.enrollment_id == enrollment.id))
+    }
+    for entry in planned:
+        item = items[entry.check_in.key]
+        movable = item.status == "planned" and item.due_at > now
+        revivable = item.status == "skipped" and entry.status == "planned" and entry.due_at > now
+        if not (movable or revivable):
+            continue
+        item.due_at, item.expires_at = entry.due_at, entry.expires_at
+        item.status, item.why = entry.status, entry.why or None
+        session.add(item)
+        _cancel_texts(session, [item.id], "the plan was moved", now)
+        if entry.status == "planned":
+            suffix = f":moved-{now:%Y%m%d%H%M%S%f}"
+            _queue_text(session, runtime, enrollment, patient, item, entry.check_in, now, suffix)
+    enrollment.ends_at = ends_at(planned, enrollment)
+    session.add(enrollment)
+
+
+def _cancel_texts(session: Session, item_ids: Sequence[str], why: str, now: datetime) -> None:
+    texts = select(OutboundMessage).where(
+        col(OutboundMessage.plan_item_id).in_(item_ids), OutboundMessage.status == "planned"
+    )
+    for message in session.exec(texts):
+        message.status, message.why, message.settled_at = "cancelled", why, now
+        session.add(message)
+
+
+def cancel(session: Session, enrollment: Enrollment, why: str, now: datetime) -> None:
+    """Nothing more of this plan goes out."""
+    open_items = select(PlanItem).where(
+        PlanItem.enrollment_id == enrollment.id, col(PlanItem.status).in_(("planned", "sent"))
+    )
+    for item in session.exec(open_items):
+        if item.status == "planned":
+            item.status, item.why = "cancelled", why
+        item.remind_at = item.silent_at = None
+        session.add(item)
+    texts = select(OutboundMessage).where(
+        OutboundMessage.enrollment_id == enrollment.id,
+        OutboundMessage.status == "planned",
+        col(OutboundMessage.kind).in_(SCHEDULED_KINDS),
+    )
+    for message in session.exec(texts):
+        message.status, message.why, message.settled_at = "cancelled", why, now
+        session.add(message)
