@@ -508,6 +508,33 @@ class SenderPace(SQLModel, table=True):
     free_at: datetime
 
 
+class SimulatedText(SQLModel, table=True):
+    """The simulated carrier's own log: every text that reached or left a simulated phone.
+
+    It belongs to the carrier, not to us: the service learns of it only as it would from a real one.
+    ``reported`` is the last receipt already given for it.
+    """
+
+    __tablename__ = "simulated_texts"
+    __table_args__ = (
+        Index("ix_simulated_texts_phone_created_at", "phone", "created_at"),
+        Index(
+            "ix_simulated_texts_unreported",
+            "created_at",
+            sqlite_where=text("direction = 'out' AND reported <> 'delivered'"),
+            postgresql_where=text("direction = 'out' AND reported <> 'delivered'"),
+        ),
+    )
+    carrier_sid: str = Field(primary_key=True)
+    direction: str
+    phone: str = Field(sa_type=Text)
+    body: str = Field(sa_type=Text)
+    status: str
+    reported: str = ""
+    message_id: str | None = None
+    created_at: datetime
+
+
 class LabelledCase(SQLModel, table=True):
     """A reply that a member marked as read wrongly, with what should have been read: for the bank."""
 

@@ -127,6 +127,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "version", name=op.f("pk_protocol_versions")),
     )
     op.create_table(
+        "simulated_texts",
+        sa.Column("carrier_sid", sa.String(), nullable=False),
+        sa.Column("direction", sa.String(), nullable=False),
+        sa.Column("phone", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("reported", sa.String(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=True),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("carrier_sid", name=op.f("pk_simulated_texts")),
+    )
+    with op.batch_alter_table("simulated_texts", schema=None) as batch_op:
+        batch_op.create_index("ix_simulated_texts_phone_created_at", ["phone", "created_at"], unique=False)
+        batch_op.create_index(
+            "ix_simulated_texts_unreported",
+            ["created_at"],
+            unique=False,
+            sqlite_where=sa.text("direction = 'out' AND reported <> 'delivered'"),
+            postgresql_where=sa.text("direction = 'out' AND reported <> 'delivered'"),
+        )
+
+    op.create_table(
         "sender_paces",
         sa.Column("sender", sa.String(), nullable=False),
         sa.Column("free_at", UTCDateTime(), nullable=False),
@@ -627,6 +649,11 @@ def downgrade() -> None:
 
     op.drop_table("sign_in_attempts")
     op.drop_table("sender_paces")
+    with op.batch_alter_table("simulated_texts", schema=None) as batch_op:
+        batch_op.drop_index("ix_simulated_texts_unreported")
+        batch_op.drop_index("ix_simulated_texts_phone_created_at")
+
+    op.drop_table("simulated_texts")
     op.drop_table("protocol_versions")
     op.drop_table("phone_states")
     with op.batch_alter_table("patients", schema=None) as batch_op:

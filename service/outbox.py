@@ -1,0 +1,134 @@
+"""Texts we mean to send, written in the caller's transaction: the row is the promise, sending comes later.
+
+Priorities: 0 safety answers and pages, 1 texts a person waits for, 5 the plan. The first two are the urgent
+lane: a slow batch of check-ins never stands in front of them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import CursorResult, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from messages.sms import sanitise
+from service.models import MESSAGE_KINDS, OutboundMessage
+
+SAFETY = 0
+PERSON_WAITS = 1
+PLAN = 5
+URGENT_LANE = (SAFETY, PERSON_WAITS)
+ROUTINE_LANE = (PLAN,)
+PRIORITIES = {"safety": SAFETY, "page": SAFETY, "notice": PERSON_WAITS, "member": PERSON_WAITS}
+WAKE_CHANNEL = "aftercare_outbox"
+
+
+def queue(
+    session: Session,
+    *,
+    now: datetime,
+    key: str,
+    kind: str,
+    to_phone: str,
+    body: str,
+    expires_at: datetime,
+    language: str = "en",
+    priority: int | None = None,
+    due_at: datetime | None = None,
+    patient_id: str | None = None,
+    enrollment_id: str | None = None,
+    plan_item_id: str | None = None,
+    escalation_id: str | None = None,
+    reply_id: str | None = None,
+    member_id: str | None = None,
+    author: str | None = None,
+) -> OutboundMessage:
+    """Plan one text; the caller commits. The same ``key`` again returns the first row unchanged.
+
+    ``due_at`` defaults to now; after ``expires_at`` (aware UTC) the text is not sent any more and becomes a
+    task. The priority follows from the kind unless given. Raises ValueError for an unknown kind or priority,
+    an empty body, or a text that would be useless before it is due.
+    """
+    existing = session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
+    if existing is not None:
+        return existing
+    due_at = due_at or now
+    priority = PRIORITIES.get(kind, PLAN) if priority is None else priority
+    clean = sanitise(body).strip()
+    if kind not in MESSAGE_KINDS:
+        raise ValueError(f"{kind!r} is not a kind of outbound message; use one of {', '.join(MESSAGE_KINDS)}")
+    if priority not in (*URGENT_LANE, *ROUTINE_LANE):
+        raise ValueError(f"priority {priority} of the text {key!r} belongs to no lane; use 0, 1 or 5")
+    if not clean:
+        raise ValueError(f"the text {key!r} is empty: give it a body")
+    if expires_at <= due_at:
+        raise ValueError(f"the text {key!r} expires at {expires_at} before it is due at {due_at}")
+    message = OutboundMessage(
+        key=key,
+        kind=kind,
+        priority=priority,
+        to_phone=to_phone,
+        body=clean,
+        language=language,
+        created_at=now,
+        due_at=due_at,
+        expires_at=expires_at,
+        patient_id=patient_id,
+        enrollment_id=enrollment_id,
+        plan_item_id=plan_item_id,
+        escalation_id=escalation_id,
+        reply_id=reply_id,
+        member_id=member_id,
+        author=author,
+    )
+    try:
+        with session.begin_nested():
+            session.add(message)
+    except IntegrityError:
+        # Another process planned the same text a moment ago: its row is the one.
+        twin = session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
+        if twin is None:
+            raise
+        return twin
+    if message.priority in URGENT_LANE:
+        _wake_workers(session, message)
+    return message
+
+
+def _wake_workers(session: Session, message: OutboundMessage) -> None:
+    """On PostgreSQL the commit itself wakes every worker; the note carries an id and nothing else."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(
+            text("SELECT pg_notify(:channel, :id)"), {"channel": WAKE_CHANNEL, "id": message.id}
+        )
+
+
+def cancel_planned(
+    session: Session,
+    *,
+    now: datetime,
+    why: str,
+    enrollment_id: str | None = None,
+    to_phone: str | None = None,
+    kinds: Sequence[str] = ("check_in", "reminder"),
+) -> int:
+    """Cancel texts still planned for an enrollment or a phone; returns how many. No commit.
+
+    A text already claimed is in a worker's hands and may still go out. Raises ValueError when neither an
+    enrollment nor a phone is given: everybody's texts are never meant.
+    """
+    if enrollment_id is None and to_phone is None:
+        raise ValueError("cancel_planned needs an enrollment_id or a to_phone")
+    statement = (
+        update(OutboundMessage)
+        .where(col(OutboundMessage.status) == "planned", col(OutboundMessage.kind).in_(kinds))
+        .values(status="cancelled", why=why, settled_at=now)
+        .execution_options(synchronize_session="fetch")
+    )
+    if enrollment_id is not None:
+        statement = statement.where(col(OutboundMessage.enrollment_id) == enrollment_id)
+    if to_phone is not None:
+        statement = statement.where(col(OutboundMessage.to_phone) == to_phone)
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
