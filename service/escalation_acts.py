@@ -1,0 +1,282 @@
+"""What members do with an escalation: acknowledge, hand over, record a contact, resolve, reopen, call it
+wrong.
+
+Each act locks the row, checks its state, writes the timeline and the audit trail, and commits; two members
+who act at once are served one after the other, and the second sees what the first did.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, select
+
+from messages.escalation import STILL_OPEN_EVERY, acknowledgement_expires, clocks
+from messages.site import Site
+from messages.urgency import Urgency
+from service import audit
+from service.escalation_rows import (
+    ContactNeeded,
+    HeldByOther,
+    InvalidAct,
+    WrongState,
+    free_code,
+    locked,
+    member_named,
+    restart_ladder,
+    set_clocks,
+    with_public_holidays,
+    write_event,
+)
+from service.models import Escalation, LabelledCase, StoredAssessment
+
+METHODS = ("phone", "text", "in_person", "could_not_reach")
+DISPOSITIONS = (
+    "sent_to_ed",
+    "seen_today",
+    "advice_given",
+    "expected_recovery",
+    "false_alarm",
+    "could_not_reach",
+    "deceased",
+    "other",
+)
+WITHOUT_CONTACT = ("false_alarm", "sent_to_ed", "deceased")
+TRIES_ENOUGH = 3
+
+
+def acknowledge(session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str) -> Escalation:
+    """``actor`` takes the escalation: the ladder stops until the acknowledgement expires. Commits.
+
+    Again by the same actor: nothing changes. Raises UnknownEscalation, HeldByOther, WrongState (resolved).
+    """
+    row = locked(session, escalation_id)
+    expire_acknowledgement(session, row, now=now, site=site)
+    if row.status == "resolved":
+        raise WrongState("It is resolved already; reopen it if more is to be done.")
+    if row.status != "open":
+        if row.acknowledged_by != actor:
+            raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
+        session.commit()
+        return row
+    _hold(row, site, actor, now)
+    return _done(session, row, now, "acknowledged", actor)
+
+
+def _hold(row: Escalation, site: Site, holder: str, now: datetime) -> None:
+    row.acknowledged_by, row.acknowledged_at = holder, now
+    if row.status == "contacted":
+        return
+    row.status = "acknowledged"
+    row.acknowledgement_expires_at = acknowledgement_expires(site, Urgency(row.urgency), now)
+    row.next_event_at = row.acknowledgement_expires_at
+
+
+def _done(
+    session: Session, row: Escalation, now: datetime, kind: str, actor: str, **detail: Any
+) -> Escalation:
+    write_event(session, row, now=now, kind=kind, actor=actor, **detail)
+    audit.record(
+        session,
+        now=now,
+        actor=actor,
+        action=f"escalation {kind}",
+        subject_kind="escalation",
+        subject_id=row.id,
+    )
+    session.commit()
+    return row
+
+
+def expire_acknowledgement(session: Session, row: Escalation, *, now: datetime, site: Site) -> bool:
+    """Open an escalation again whose holder recorded no contact in time, and tell the holder and whoever is
+    on call. True when it expired. Does not commit; the row must be locked."""
+    expires = row.acknowledgement_expires_at
+    if row.status != "acknowledged" or expires is None or now < expires:
+        return False
+    holder = row.acknowledged_by
+    row.status = "open"
+    row.acknowledged_by = row.acknowledged_at = row.acknowledgement_expires_at = None
+    restart_ladder(row, site, [holder] if holder else [])
+    row.ladder_started_at = row.next_event_at = now
+    write_event(session, row, now=now, kind="acknowledgement_expired", actor="aftercare", holder=holder)
+    return True
+
+
+def hand_over(
+    session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str, to: str
+) -> Escalation:
+    """Give a held escalation to another member (e-mail ``to``); the acknowledgement starts anew. Commits.
+
+    Raises WrongState when nobody holds it, HeldByOther when it is not the actor's, InvalidAct for ``to``.
+    """
+    row = locked(session, escalation_id)
+    expire_acknowledgement(session, row, now=now, site=site)
+    if row.status not in ("acknowledged", "contacted"):
+        raise WrongState("Nobody holds it now; acknowledge it first, then hand it over.")
+    if row.acknowledged_by != actor:
+        raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
+    member_named(session, to)
+    _hold(row, site, to, now)
+    return _done(session, row, now, "handed_over", actor, to=to)
+
+
+def take_over(session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str) -> Escalation:
+    """Take an escalation from whoever holds it; taking an open one acknowledges it. Commits. Raises
+    WrongState."""
+    row = locked(session, escalation_id)
+    expire_acknowledgement(session, row, now=now, site=site)
+    if row.status == "resolved":
+        raise WrongState("It is resolved already; reopen it if more is to be done.")
+    before = row.acknowledged_by
+    _hold(row, site, actor, now)
+    return _done(session, row, now, "taken_over" if before else "acknowledged", actor, held_by=before)
+
+
+def contact(
+    session: Session,
+    *,
+    now: datetime,
+    site: Site,
+    escalation_id: str,
+    actor: str,
+    method: str,
+    note: str | None = None,
+) -> Escalation:
+    """Record that a person spoke with the patient, or tried to (``could_not_reach`` only counts a try).
+    Commits.
+
+    Raises InvalidAct for an unknown method, WrongState when resolved.
+    """
+    if method not in METHODS:
+        raise InvalidAct("method", f"method must be one of {', '.join(METHODS)}.")
+    row = locked(session, escalation_id)
+    expire_acknowledgement(session, row, now=now, site=site)
+    if row.status == "resolved":
+        raise WrongState("It is resolved already; reopen it to record another contact.")
+    if method == "could_not_reach":
+        row.contact_tries += 1
+        return _done(session, row, now, "contact_tried", actor, note=note, tries=row.contact_tries)
+    if row.status == "open":
+        _hold(row, site, actor, now)
+    row.status = "contacted"
+    row.contacted_by, row.contacted_at, row.contact_method = actor, now, method
+    row.acknowledgement_expires_at = None
+    row.next_event_at = now + STILL_OPEN_EVERY
+    return _done(session, row, now, "contacted", actor, method=method, note=note)
+
+
+def resolve(
+    session: Session,
+    *,
+    now: datetime,
+    site: Site,
+    escalation_id: str,
+    actor: str,
+    disposition: str,
+    note: str,
+) -> Escalation:
+    """End an escalation with what became of the patient and a note. Commits.
+
+    Urgent and emergency ones need a recorded contact, unless the disposition stands without one (false
+    alarm, sent to the ED, deceased, not reached in three tries). Raises InvalidAct, WrongState,
+    ContactNeeded.
+    """
+    if disposition not in DISPOSITIONS:
+        raise InvalidAct("disposition", f"disposition must be one of {', '.join(DISPOSITIONS)}.")
+    if not note or not note.strip():
+        raise InvalidAct("note", "A note is needed: one sentence on what was found or done.")
+    row = locked(session, escalation_id)
+    if row.status == "resolved":
+        raise WrongState("It is resolved already.")
+    if Urgency(row.urgency) >= Urgency.URGENT and row.contacted_at is None:
+        if disposition == "could_not_reach" and row.contact_tries < TRIES_ENOUGH:
+            raise ContactNeeded(
+                f"{row.contact_tries} of {TRIES_ENOUGH} tries to reach the patient are recorded; "
+                "record each try as a contact first."
+            )
+        if disposition not in (*WITHOUT_CONTACT, "could_not_reach"):
+            raise ContactNeeded("Record how the patient was reached first: no contact is on this escalation.")
+    row.status = "resolved"
+    row.resolved_by, row.resolved_at, row.disposition, row.note = actor, now, disposition, note.strip()
+    row.acknowledgement_expires_at = row.next_event_at = None
+    return _done(session, row, now, "resolved", actor, disposition=disposition)
+
+
+def reopen(
+    session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str, reason: str | None = None
+) -> Escalation:
+    """Open a resolved escalation again, with fresh clocks and ladder. Commits.
+
+    Raises WrongState when it is not resolved, or when the same patient has an unresolved one by now.
+    """
+    row = locked(session, escalation_id)
+    if row.status != "resolved":
+        raise WrongState("Only a resolved escalation can be reopened.")
+    other = session.exec(
+        select(Escalation).where(
+            Escalation.subject == row.subject, Escalation.kind == row.kind, Escalation.status != "resolved"
+        )
+    ).one_or_none()
+    if other is not None:
+        raise WrongState(f"Escalation {other.code} of the same patient is open already; go on with that one.")
+    row.code = free_code(session)
+    row.status = "open"
+    row.acknowledged_by = row.acknowledged_at = None
+    row.contacted_by = row.contacted_at = row.contact_method = None
+    row.resolved_by = row.resolved_at = row.disposition = row.note = None
+    restart_ladder(row, site)
+    set_clocks(row, clocks(with_public_holidays(site, now), Urgency(row.urgency), now))
+    return _done(session, row, now, "reopened", actor, reason=reason)
+
+
+def note(session: Session, *, now: datetime, escalation_id: str, actor: str, text: str) -> Escalation:
+    """Add a remark to the timeline. Commits. Raises InvalidAct when empty."""
+    if not text.strip():
+        raise InvalidAct("note", "The note is empty.")
+    row = locked(session, escalation_id)
+    return _done(session, row, now, "note", actor, text=text.strip())
+
+
+def false_alarm(
+    session: Session,
+    *,
+    now: datetime,
+    site: Site,
+    escalation_id: str,
+    actor: str,
+    should_be: str = "none",
+    note: str | None = None,
+) -> Escalation:
+    """One click: the text was read wrongly. Keeps a labelled case for the bank and resolves. Commits.
+
+    ``should_be`` is the urgency a person gives the text. Raises InvalidAct, WrongState.
+    """
+    if should_be not in tuple(Urgency):
+        raise InvalidAct("should_be", f"should_be must be one of {', '.join(Urgency)}.")
+    row = locked(session, escalation_id)
+    if row.status == "resolved":
+        raise WrongState("It is resolved already.")
+    if row.reply_id is not None:
+        read = session.exec(select(StoredAssessment).where(StoredAssessment.reply_id == row.reply_id)).first()
+        session.add(
+            LabelledCase(
+                reply_id=row.reply_id,
+                escalation_id=row.id,
+                asked=read.asked if read else None,
+                read_as=row.urgency,
+                should_be=should_be,
+                note=note,
+                member=actor,
+                at=now,
+            )
+        )
+    words = note or f"Read as {row.urgency}; a person reads it as {should_be}."
+    return resolve(
+        session,
+        now=now,
+        site=site,
+        escalation_id=escalation_id,
+        actor=actor,
+        disposition="false_alarm",
+        note=words,
+    )

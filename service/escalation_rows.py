@@ -1,0 +1,127 @@
+"""Building blocks of escalations: the locked row, its timeline, its clocks and code. Nothing here commits."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from functools import cache
+from secrets import randbelow
+from typing import Any
+
+import holidays as public_holidays
+from sqlmodel import Session, col, select
+
+from messages.escalation import Clocks, ladder_for
+from messages.site import Site
+from messages.urgency import Urgency
+from service.models import Escalation, EscalationEvent, Member
+
+
+class EscalationError(Exception):
+    """An act on an escalation that cannot be done; the message is a sentence for the person who tried."""
+
+
+class UnknownEscalation(EscalationError):
+    """There is no such escalation."""
+
+
+class WrongState(EscalationError):
+    """The escalation's state does not allow this act."""
+
+
+class HeldByOther(EscalationError):
+    """Somebody else has acknowledged it: ``holder`` (e-mail or token name), ``at`` (aware UTC)."""
+
+    def __init__(self, holder: str, at: datetime) -> None:
+        super().__init__(f"{holder} has this since {at:%Y-%m-%d %H:%M} UTC; take it over if that is right.")
+        self.holder = holder
+        self.at = at
+
+
+class ContactNeeded(EscalationError):
+    """Nobody has recorded speaking with the patient, and the disposition does not stand without it."""
+
+
+class InvalidAct(EscalationError):
+    """A value given with the act is wrong; ``field`` names it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def locked(session: Session, escalation_id: str) -> Escalation:
+    """The row, fresh and locked until the transaction ends. Raises UnknownEscalation."""
+    row = session.exec(
+        select(Escalation)
+        .where(Escalation.id == escalation_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        raise UnknownEscalation(f"There is no escalation {escalation_id}.")
+    return row
+
+
+def write_event(
+    session: Session, row: Escalation, *, now: datetime, kind: str, actor: str, **detail: Any
+) -> None:
+    """Add a line to the timeline and count the change, so that live views notice."""
+    kept = {key: value for key, value in detail.items() if value is not None}
+    session.add(EscalationEvent(escalation_id=row.id, at=now, kind=kind, actor=actor, detail=kept or None))
+    row.version += 1
+    session.add(row)
+
+
+def timeline(session: Session, escalation_id: str) -> list[EscalationEvent]:
+    """Everything that happened to one escalation, oldest first."""
+    rows = session.exec(select(EscalationEvent).where(EscalationEvent.escalation_id == escalation_id))
+    order = {"opened": 0, "paged": 2}
+    return sorted(rows, key=lambda event: (event.at, order.get(event.kind, 1)))
+
+
+def set_clocks(row: Escalation, times: Clocks) -> None:
+    """Write the deadlines and start the ladder at ``page_at``."""
+    row.acknowledge_by = times.acknowledge_by
+    row.contact_by = times.contact_by
+    row.ladder_started_at = times.page_at
+    row.next_event_at = times.page_at
+
+
+def restart_ladder(row: Escalation, site: Site, also: Sequence[str] = ()) -> None:
+    """Freeze the ladder anew, as a new generation, so that every tier is told again."""
+    generation = int(row.ladder[0].get("generation", 0)) + 1 if row.ladder else 1
+    row.ladder = ladder_for(site, Urgency(row.urgency), also)
+    row.ladder[0]["generation"] = generation
+
+
+def free_code(session: Session) -> str:
+    """A code no unresolved escalation has: four digits, five when thousands are open."""
+    taken = set(session.exec(select(Escalation.code).where(col(Escalation.status) != "resolved")))
+    for _ in range(100):
+        code = f"{randbelow(10_000):04d}"
+        if code not in taken:
+            return code
+    while (code := f"{randbelow(100_000):05d}") in taken:
+        pass
+    return code
+
+
+def member_named(session: Session, email: str) -> Member:
+    """The enabled member with this e-mail. Raises InvalidAct."""
+    member = session.exec(select(Member).where(Member.email == email)).one_or_none()
+    if member is None or member.disabled_at is not None:
+        raise InvalidAct("member", f"{email} is not a member who can sign in.")
+    return member
+
+
+def with_public_holidays(site: Site, at: datetime) -> Site:
+    """The site with its country's public holidays of this year and the next added to its own."""
+    if not site.holiday_country:
+        return site
+    found = _holidays_of(site.holiday_country, at.year)
+    return replace(site, holidays=(*site.holidays, *found))
+
+
+@cache
+def _holidays_of(country: str, year: int) -> tuple[date, ...]:
+    return tuple(sorted(public_holidays.country_holidays(country, years=[year, year + 1])))
