@@ -2,11 +2,13 @@
 
 import csv
 import io
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rich.progress import track
 from sqlmodel import Session
 
 from messages.protocol import Protocol
@@ -131,13 +133,18 @@ def _column(field: str) -> str:
     return field.removeprefix("patient.")
 
 
-def enroll_csv(session: Session, runtime: Runtime, content: bytes, *, now: datetime, actor: str) -> CsvResult:
-    """Enroll every row, or none when any row has a fault. Rows already enrolled are counted, not repeated."""
+def enroll_csv(
+    session: Session, runtime: Runtime, content: bytes, *, now: datetime, actor: str, show: bool = False
+) -> CsvResult:
+    """Enroll every row, or none when any row has a fault. Rows already enrolled are counted, not repeated.
+
+    ``show``: progress on a terminal.
+    """
     requests, faults = read_rows(content, now=now, protocols=runtime.protocols)
     if faults:
         return CsvResult(0, 0, tuple(faults))
     enrolled = already = 0
-    for _number, request in requests:
+    for _number, request in track(requests, "Enrolling", disable=not (show and sys.stderr.isatty())):
         try:
             enroll(session, runtime, request, now=now, actor=actor)
             enrolled += 1

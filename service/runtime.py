@@ -25,6 +25,7 @@ class Runtime:
     """What use cases and jobs are given. ``clock`` is asked once per operation, at its edge only.
 
     ``wake`` is set when something urgent was committed, so that the sender does not wait for its next tick.
+    ``bound_host`` is the address the web server listens on, empty where there is none.
     """
 
     settings: Settings
@@ -36,6 +37,7 @@ class Runtime:
     worker: str = field(default_factory=lambda: token_hex(6))
     wake: Event = field(default_factory=Event)
     stopping: Event = field(default_factory=Event)
+    bound_host: str = ""
 
     def close(self) -> None:
         """Let go of the carrier's and the database's connections."""

@@ -1,0 +1,72 @@
+"""Starting the web process so that it also stops well."""
+
+import signal
+from types import FrameType
+
+import uvicorn
+
+from service.app import create_app
+from service.db import current_revision, newest_revision, session_on, upgrade
+from service.planning import pin
+from service.runtime import Runtime
+from service.settings import SettingsError
+
+GRACE_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """Tells open live streams to end when a stop is asked for; otherwise they would hold it."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
+        super().__init__(config)
+        self.runtime = runtime
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.runtime.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def prepare_database(runtime: Runtime) -> None:
+    """An empty database is brought up to date; an older one is refused, so that nobody migrates by accident.
+
+    Also keeps the text of every protocol version in use. Raises SettingsError, ProtocolChanged.
+    """
+    revision = current_revision(runtime.engine)
+    if revision is None:
+        upgrade(runtime.engine)
+    elif revision != newest_revision():
+        raise SettingsError(
+            f"The database is at revision {revision}, this version needs {newest_revision()}: "
+            "make a backup, then run: aftercare db upgrade."
+        )
+    with session_on(runtime.engine) as session:
+        for protocol in runtime.protocols.values():
+            pin(session, protocol, runtime.clock())
+        session.commit()
+
+
+def serve(runtime: Runtime, host: str, port: int) -> None:
+    """Serve until a signal asks to stop. Access logs stay off: addresses carry query strings."""
+    config = uvicorn.Config(
+        create_app(runtime),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    runtime.bound_host = host
+    Server(config, runtime).run()
+
+
+def wait_for_stop(runtime: Runtime) -> None:
+    """Block until SIGTERM or SIGINT, for processes without a web server."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        runtime.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    while not runtime.stopping.wait(timeout=1):
+        pass
