@@ -1,35 +1,11 @@
-"""The ``aftercare`` command: the one place that knows both the service and its jobs.
-
-Modules are imported inside the commands, so that each starts as fast as it can. Exit status: 0 done, 1 failed
-or found faults, 2 wrong usage.
-"""
+"""The ``aftercare`` command: the one place that knows both the service and its jobs."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from service.runtime import Runtime
-
-app = typer.Typer(
-    name="aftercare",
-    help="Post-procedure symptom monitoring by text message.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-protocol_app = typer.Typer(help="Look at the monitoring plans.", no_args_is_help=True)
-member_app = typer.Typer(help="People of the care team.", no_args_is_help=True)
-token_app = typer.Typer(help="Keys for programs.", no_args_is_help=True)
-db_app = typer.Typer(help="The database.", no_args_is_help=True)
-app.add_typer(protocol_app, name="protocol")
-app.add_typer(member_app, name="member")
-app.add_typer(token_app, name="token")
-app.add_typer(db_app, name="db")
+from service.commands import app, running
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
@@ -42,38 +18,6 @@ def main() -> None:
 
         sys.exit(triage(sys.argv[2:]))
     app()
-
-
-def fail(message: object) -> typer.Exit:
-    """Say what is wrong on standard error; the caller raises the result (exit status 1)."""
-    typer.echo(str(message), err=True)
-    return typer.Exit(1)
-
-
-@contextmanager
-def running(needs_key: bool = True) -> Iterator["Runtime"]:
-    """The runtime of the settings, closed at the end. Settings that do not hold end the command."""
-    from messages.protocol import ProtocolError
-    from messages.site import SiteError
-    from service.logs import start_logging
-    from service.planning import ProtocolChanged
-    from service.runtime import make_runtime
-    from service.settings import SettingsError, load_settings, require_secret_key
-
-    try:
-        settings = load_settings()
-        if needs_key:
-            require_secret_key(settings)
-        start_logging(settings.log_format)
-        runtime = make_runtime(settings)
-    except (SettingsError, SiteError, ProtocolError) as error:
-        raise fail(error) from error
-    try:
-        yield runtime
-    except (SettingsError, ProtocolChanged) as error:
-        raise fail(error) from error
-    finally:
-        runtime.close()
 
 
 @app.command()
@@ -140,36 +84,6 @@ def demo(
 
 
 @app.command()
-def triage() -> None:
-    """Read JSON lines on standard input, write one assessment a line. --score BANK measures labelled replies."""
-    raise typer.Exit(2)
-
-
-@app.command()
-def enroll(file: Annotated[Path, typer.Argument(help="CSV file; see the README for its columns.")]) -> None:
-    """Enroll every row of a CSV file, or none when a row has a fault."""
-    from service.db import session_on
-    from service.enrollment_csv import enroll_csv
-    from service.serving import prepare_database
-
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise fail(f"{file} cannot be read: {error.strerror}.") from error
-    with running(needs_key=False) as runtime:
-        prepare_database(runtime)
-        with session_on(runtime.engine) as session:
-            result = enroll_csv(
-                session, runtime, content, now=runtime.clock(), actor="command line", show=True
-            )
-    for fault in result.faults:
-        typer.echo(f"{file.name}: {fault}", err=True)
-    if result.faults:
-        raise fail(f"Nothing was enrolled. Mend the {len(result.faults)} faults above and run it again.")
-    typer.echo(f"Enrolled {result.enrolled}; already enrolled {result.already}.")
-
-
-@app.command()
 def simulate(
     patients: Annotated[int, typer.Option(min=1, max=2000, help="How many made-up patients.")] = 20,
     days: Annotated[int, typer.Option(min=1, max=95, help="How many days to play.")] = 14,
@@ -181,173 +95,6 @@ def simulate(
 
     for line in play([job.run for job in JOBS], patients=patients, days=days, seed=seed):
         typer.echo(line)
-
-
-@app.command()
-def check() -> None:
-    """Settings, database, carrier, clocks: says what is wrong and how to mend it."""
-    from service.checkup import check_everything
-
-    findings = check_everything()
-    for finding in findings:
-        typer.echo(str(finding))
-    if any(finding.is_fault for finding in findings):
-        raise typer.Exit(1)
-
-
-@protocol_app.command("list")
-def protocol_list() -> None:
-    """Every protocol, with version and number of check-ins."""
-    _protocol_command("list_protocols")
-
-
-@protocol_app.command("check")
-def protocol_check(files: Annotated[list[Path] | None, typer.Argument()] = None) -> None:
-    """Read protocol files and name every fault with file and line."""
-    from service.commands_protocol import check_protocols
-
-    folders, site, _quiet = _protocol_ground()
-    lines, faulty = check_protocols(files or [], folders, site)
-    for line in lines:
-        typer.echo(line)
-    if faulty:
-        raise typer.Exit(1)
-
-
-@protocol_app.command("preview")
-def protocol_preview(
-    name: str,
-    at: Annotated[str, typer.Option(help='Local time of the procedure, "YYYY-MM-DD HH:MM".')],
-    timezone: Annotated[str, typer.Option(help="The patient's time zone, such as America/Chicago.")],
-    language: Annotated[str, typer.Option(help="en or es")] = "en",
-    blood_thinner: Annotated[bool, typer.Option("--blood-thinner")] = False,
-    discharged: Annotated[str | None, typer.Option(help="Local time of going home.")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """The whole plan of one patient in local time."""
-    from service.commands_protocol import preview
-
-    folders, site, quiet = _protocol_ground()
-    try:
-        typer.echo(
-            preview(name, at, timezone, folders, site, quiet, language, blood_thinner, discharged, as_json)
-        )
-    except ValueError as error:
-        raise fail(error) from error
-
-
-@protocol_app.command("rehearse")
-def protocol_rehearse(
-    name: str,
-    at: Annotated[str, typer.Option(help='Local time of the procedure, "YYYY-MM-DD HH:MM".')] = "",
-    timezone: str = "America/Chicago",
-    language: str = "en",
-    blood_thinner: Annotated[bool, typer.Option("--blood-thinner")] = False,
-) -> None:
-    """A whole course with example answers, as the patient's phone would show it."""
-    from service.commands_protocol import rehearse_lines
-
-    folders, site, quiet = _protocol_ground()
-    try:
-        for line in rehearse_lines(name, at, timezone, folders, site, quiet, language, blood_thinner):
-            typer.echo(line)
-    except ValueError as error:
-        raise fail(error) from error
-
-
-def _protocol_ground():  # type: ignore[no-untyped-def]
-    """Folders, site and quiet hours of the settings; no database is touched."""
-    from messages.protocol import ProtocolError
-    from messages.site import SiteError
-    from service.settings import SettingsError, load_settings, load_site
-
-    try:
-        settings = load_settings()
-        return ([settings.protocols] if settings.protocols else []), load_site(settings), settings.quiet
-    except (SettingsError, SiteError, ProtocolError) as error:
-        raise fail(error) from error
-
-
-def _protocol_command(name: str) -> None:
-    from service import commands_protocol
-
-    folders, site, _quiet = _protocol_ground()
-    try:
-        for line in getattr(commands_protocol, name)(folders, site):
-            typer.echo(line)
-    except ValueError as error:
-        raise fail(error) from error
-
-
-@member_app.command("add")
-def member_add(
-    email: str,
-    name: Annotated[str, typer.Option(help="As colleagues know them.")],
-    role: Annotated[str, typer.Option(help="viewer, nurse, clinician or admin")],
-    phone: Annotated[str | None, typer.Option(help="Mobile number for pages, E.164.")] = None,
-    on_call: Annotated[
-        int | None, typer.Option(min=1, max=9, help="Holds that tier around the clock.")
-    ] = None,
-    password_stdin: Annotated[bool, typer.Option("--password-stdin")] = False,
-) -> None:
-    """Add a person of the care team. Without --password-stdin a password is asked for on the terminal."""
-    from service.accounts import AccountError, add_member
-    from service.db import session_on
-    from service.serving import prepare_database
-
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _asked_password()
-    with running(needs_key=False) as runtime:
-        prepare_database(runtime)
-        with session_on(runtime.engine) as session:
-            try:
-                add_member(
-                    session,
-                    now=runtime.clock(),
-                    email=email,
-                    name=name,
-                    role=role,
-                    phone=phone,
-                    password=password,
-                    on_call=on_call,
-                )
-            except AccountError as error:
-                raise fail(error) from error
-    typer.echo(f"Added {email} as {role}.")
-
-
-def _asked_password() -> str | None:
-    if not sys.stdin.isatty():
-        return None
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-@token_app.command("add")
-def token_add(
-    name: str,
-    scope: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
-) -> None:
-    """Print a new token, once; only its hash is kept."""
-    from service.db import session_on
-    from service.serving import prepare_database
-    from service.tokens import TokenError, add_token
-
-    with running(needs_key=False) as runtime:
-        prepare_database(runtime)
-        with session_on(runtime.engine) as session:
-            try:
-                typer.echo(add_token(session, now=runtime.clock(), name=name, scopes=scope))
-            except TokenError as error:
-                raise fail(error) from error
-
-
-@db_app.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the database to the newest revision."""
-    from service.db import current_revision, upgrade
-
-    with running(needs_key=False) as runtime:
-        upgrade(runtime.engine)
-        typer.echo(f"The database is at revision {current_revision(runtime.engine)}.")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class PlainLines(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-    def formatException(self, ei: object) -> str:  # noqa: N802 - the name is logging's
+    def formatException(self, ei: object) -> str:
         kind = ei[0].__name__ if isinstance(ei, tuple) and ei[0] else "error"
         return f"({kind})"
 
