@@ -1,188 +1,33 @@
-"""The plan while it runs: what may go out now, what was sent, answered, or met with silence.
-
-What should happen is decided by the pure ``messages.schedule``; here it is written down.
-"""
+"""The plan while it runs: what was sent, answered, failed, asked again."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from messages import schedule
-from messages.protocol import Protocol, reminder_of
-from messages.schedule import Decision, Expire, Go, Skip, Standing, Wait
-from messages.urgency import Urgency
-from service import escalations, outbox
-from service.models import Enrollment, OutboundMessage, Patient, PhoneState, PlanItem
-from service.planning import SCHEDULED_KINDS, facts_of, protocol_of
+from messages.protocol import reminder_of
+from service import outbox
+from service.models import Enrollment, OutboundMessage, Patient, PlanItem
+from service.planning import facts_of, protocol_of
+from service.release import release
 from service.runtime import Runtime
+
+__all__ = [
+    "answered",
+    "last_question",
+    "open_question",
+    "queue_reminder",
+    "recent_questions",
+    "release",
+    "text_failed",
+    "texts_sent",
+]
 
 RECENT = timedelta(hours=24)
 LAST_QUESTION = timedelta(hours=72)
 REMINDER_USEFUL = timedelta(hours=3)
-ON_ITS_WAY = ("claimed", "accepted", "sent", "delivered", "undelivered", "unknown")
-
-
-def release(
-    session: Session, runtime: Runtime, messages: Sequence[OutboundMessage], now: datetime
-) -> dict[str, Decision]:
-    """What to do with check-ins and reminders that came due, by message id, and the plan's side of it.
-
-    1. Lock the enrollments, so that two workers cannot put two questions to one patient.
-    2. Look at where each stands: what was sent and answered, when this phone got its last scheduled text.
-    3. Decide each with the pure rules; within one batch a phone gets at most one text.
-    4. Write what became of plan items that are skipped or expired; an expired question becomes a task.
-
-    The caller writes the messages' own fate. Nothing is committed here.
-    """
-    scheduled = [message for message in messages if message.kind in SCHEDULED_KINDS]
-    if not scheduled:
-        return {}
-    situation = _Situation(session, runtime, scheduled, now)
-    decisions: dict[str, Decision] = {}
-    for message in sorted(scheduled, key=lambda message: (message.due_at, message.id)):
-        decision = situation.decide(message, now)
-        decisions[message.id] = decision
-        if isinstance(decision, Go):
-            situation.texted(message, now)
-        elif message.kind == "check_in" and not isinstance(decision, Wait):
-            _write_unsent(session, runtime, situation, message, decision, now)
-    return decisions
-
-
-class _Situation:
-    """Everything needed to decide on a batch of due texts, read with a handful of queries."""
-
-    def __init__(
-        self, session: Session, runtime: Runtime, messages: Sequence[OutboundMessage], now: datetime
-    ) -> None:
-        self.session, self.runtime = session, runtime
-        ids = sorted({message.enrollment_id for message in messages if message.enrollment_id})
-        rows = select(Enrollment).where(col(Enrollment.id).in_(ids)).order_by(Enrollment.id).with_for_update()
-        self.enrollments = {row.id: row for row in session.exec(rows)}
-        patients = {row.patient_id for row in self.enrollments.values()}
-        self.patients = {
-            row.id: row for row in session.exec(select(Patient).where(col(Patient.id).in_(patients)))
-        }
-        self.items: dict[str, PlanItem] = {}
-        self.sent: dict[str, dict[str, datetime]] = {key: {} for key in ids}
-        self.answered: dict[str, set[str]] = {key: set() for key in ids}
-        for item in session.exec(select(PlanItem).where(col(PlanItem.enrollment_id).in_(ids))):
-            self.items[item.id] = item
-            if item.sent_at:
-                self.sent[item.enrollment_id][item.key] = item.sent_at
-            if item.answered_at:
-                self.answered[item.enrollment_id].add(item.key)
-        phones = {message.to_phone for message in messages}
-        self.last_text = self._last_texts(phones, now)
-        self.blocked = {
-            row.phone
-            for row in session.exec(select(PhoneState).where(col(PhoneState.phone).in_(phones)))
-            if row.opted_out_at or row.unreachable_at
-        }
-        self.paused = escalations.pauses_check_ins(session, ids)
-
-    def _last_texts(self, phones: set[str], now: datetime) -> dict[str, datetime]:
-        """When each phone got its last scheduled text; one on its way just now counts as sent now."""
-        at = func.coalesce(OutboundMessage.accepted_at, OutboundMessage.dispatched_at)
-        rows = self.session.exec(
-            select(OutboundMessage.to_phone, func.max(at))
-            .where(
-                col(OutboundMessage.to_phone).in_(phones),
-                col(OutboundMessage.kind).in_(SCHEDULED_KINDS),
-                col(OutboundMessage.status).in_(ON_ITS_WAY),
-                col(OutboundMessage.created_at) <= now,
-            )
-            .group_by(OutboundMessage.to_phone)
-        )
-        return {phone: last or now for phone, last in rows}
-
-    def decide(self, message: OutboundMessage, now: datetime) -> Decision:
-        enrollment = self.enrollments.get(message.enrollment_id or "")
-        item = self.items.get(message.plan_item_id or "")
-        if enrollment is None or item is None:
-            return Skip("its enrollment is gone")
-        patient = self.patients[enrollment.patient_id]
-        if message.to_phone in self.blocked:
-            return Skip("the phone cannot be texted")
-        protocol = protocol_of(self.session, self.runtime, enrollment)
-        check_in = protocol.check_in(item.key)
-        standing = self._standing(enrollment, message.to_phone)
-        if message.kind == "reminder":
-            return _decide_reminder(item, message, protocol, standing, now)
-        if item.status != "planned":
-            return Skip("no longer planned")
-        return schedule.decide(
-            check_in,
-            item.due_at,
-            item.expires_at,
-            protocol,
-            facts_of(enrollment, patient),
-            standing,
-            self.runtime.settings.quiet,
-            now,
-        )
-
-    def _standing(self, enrollment: Enrollment, phone: str) -> Standing:
-        return Standing(
-            last_text_at=self.last_text.get(phone),
-            sent=self.sent[enrollment.id],
-            answered=frozenset(self.answered[enrollment.id]),
-            last_pain=None if enrollment.last_score is None else round(enrollment.last_score),
-            flagged=enrollment.flagged_at is not None,
-            paused=enrollment.status == "paused" or enrollment.id in self.paused,
-            ended=enrollment.status in ("withdrawn", "completed"),
-        )
-
-    def texted(self, message: OutboundMessage, now: datetime) -> None:
-        """For the rest of this batch; ``texts_sent`` writes it once the carrier has accepted."""
-        self.last_text[message.to_phone] = now
-        item = self.items.get(message.plan_item_id or "")
-        if item is not None and message.kind == "check_in":
-            self.sent[item.enrollment_id][item.key] = now
-
-
-def _decide_reminder(
-    item: PlanItem, message: OutboundMessage, protocol: Protocol, standing: Standing, now: datetime
-) -> Decision:
-    if item.status != "sent" or item.answered_at or standing.ended or standing.paused:
-        return Skip("no longer needed")
-    if now >= message.expires_at:
-        return Expire("too late for a reminder")
-    if standing.last_text_at and now < standing.last_text_at + protocol.gap:
-        return Wait(standing.last_text_at + protocol.gap, "another text went out just before")
-    return Go()
-
-
-def _write_unsent(
-    session: Session,
-    runtime: Runtime,
-    situation: _Situation,
-    message: OutboundMessage,
-    decision: Decision,
-    now: datetime,
-) -> None:
-    item = situation.items.get(message.plan_item_id or "")
-    enrollment = situation.enrollments.get(message.enrollment_id or "")
-    if item is None or enrollment is None or item.status != "planned":
-        return
-    item.status = "expired" if isinstance(decision, Expire) else "skipped"
-    item.why = getattr(decision, "why", None)
-    session.add(item)
-    check_in = protocol_of(session, runtime, enrollment).check_in(item.key)
-    if isinstance(decision, Expire) and (check_in.silence_task or check_in.silence_is_urgent):
-        escalations.open_escalation(
-            session,
-            now=now,
-            site=runtime.site,
-            reason="late_text",
-            urgency=Urgency.ROUTINE,
-            patient_id=enrollment.patient_id,
-            enrollment_id=enrollment.id,
-            summary=f"The question {item.key} was not sent: {decision.why}.",
-        )
 
 
 def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str], now: datetime) -> None:
