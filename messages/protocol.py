@@ -1,85 +1,44 @@
 """Protocols: what is said to patients after one procedure, when, and what counts as an answer.
 
-A protocol is a TOML file under ``messages/protocols`` (or a site's own folder). It loads whole or not at all.
+A protocol is a TOML file under ``messages/protocols`` (or in a site's own folder). It loads whole or not at
+all.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+from messages.check_in import LANGUAGES, OPEN_FOR, CheckIn, ProtocolError, Timing
+from messages.protocol_file import read_protocol
 from messages.site import Site
+from messages.sms import sanitise
+from messages.wording import WordingError, render, site_values
 
-LANGUAGES = ("en", "es")
+__all__ = [
+    "BUILT_IN",
+    "LANGUAGES",
+    "OPEN_FOR",
+    "CheckIn",
+    "Protocol",
+    "ProtocolError",
+    "Timing",
+    "load",
+    "parse",
+    "reminder_of",
+    "text_of",
+]
+
 BUILT_IN = Path(__file__).parent / "protocols"
-OPEN_FOR = timedelta(hours=2)
-"""A question nobody answered stops holding back the next one after this long (clinical notes, section 1)."""
-
-
-class ProtocolError(ValueError):
-    """A protocol file that cannot be used: names file, line and reason."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When a check-in is due, in the patient's own time zone. Exactly one of the first five is set.
-
-    ``at_enrollment``: at once. ``offset``: so long after the message clock starts (procedure, or discharge home).
-    ``day`` with ``at``: that many local dates later, at that local time. ``procedure_offset``: first window start
-    at or after procedure plus this. ``before_visit`` with ``at``: that many dates before the follow-up visit.
-    """
-
-    at_enrollment: bool = False
-    offset: timedelta | None = None
-    day: int | None = None
-    procedure_offset: timedelta | None = None
-    before_visit: int | None = None
-    at: time | None = None
-    first_evening: bool = False  # offset only: the day-0 rule of the notes (19:30, or one hour after, before 21:00)
-    with_welcome: bool = False  # first_evening: home after 18:30, it goes right after the welcome
-    home_first: timedelta | None = None  # never sooner after discharge than this when a night was spent in hospital
-    only_before: timedelta | None = None  # of no use from procedure plus this on
-    apart: timedelta | None = None  # skipped when the check-in named in ``apart_from`` is closer than this
-    apart_from: str | None = None
-
-
-@dataclass(frozen=True)
-class CheckIn:
-    """One timed question, or advice when ``expects`` is empty.
-
-    ``asks``: what triage is told was asked (``pain``, ``symptoms``, ``bandage``, ``blood_thinner``, ``general``,
-    ``follow_up``, ``change``, ``welcome``); ``None``: advice. ``expects``: ``yes_no``, ``score``, ``change``,
-    ``free``, ``ok``. ``condition``: ``None``, ``blood_thinner``, ``watched``, ``watched_or_thoracic``,
-    ``no_answer:<key>``, ``no_visit``, decided when it comes due. ``after``: goes out only when that check-in is
-    answered and triaged, or ``OPEN_FOR`` after it went out. ``useful_for``: not sent later than this after it was
-    due. ``silent_after``: when no answer counts as silence; ``silence_task``: whether silence becomes a task,
-    ``silence_is_urgent``: and an urgent one. ``time_critical``: the first-evening question, which alone may go in
-    quiet hours until 21:00.
-    """
-
-    key: str
-    asks: str | None
-    expects: tuple[str, ...]
-    texts: Mapping[str, str]
-    timing: Timing
-    useful_for: timedelta
-    condition: str | None = None
-    after: str | None = None
-    open_for: timedelta = OPEN_FOR
-    silent_after: timedelta | None = None
-    silence_task: bool = False
-    silence_is_urgent: bool = False
-    reminder_after: timedelta | None = None
-    reminder_texts: Mapping[str, str] | None = None
-    time_critical: bool = False
-    line: int = 0
 
 
 @dataclass(frozen=True)
 class Protocol:
     """One version of one procedure's plan. ``anchor``: what the message clock starts at, ``procedure`` or
-    ``discharge``. ``gap``: least time between two scheduled texts to one patient. ``digest``: SHA-256 of
-    ``source_text``, which an enrollment can pin and parse again."""
+    ``discharge`` (home). ``gap``: least time between two scheduled texts to one patient. ``digest``:
+    SHA-256 of ``source_text`` in hexadecimal; an enrollment can keep both and parse the text again years
+    later."""
 
     name: str
     version: int
@@ -100,19 +59,53 @@ class Protocol:
 
 def parse(text: str, filename: str, site: Site) -> Protocol:
     """The protocol of a TOML file. Raises ``ProtocolError`` naming file, line and reason."""
-    raise NotImplementedError
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Protocol(**read_protocol(text, filename, site), digest=digest, source_text=text)
 
 
 def load(folders: Sequence[Path], site: Site) -> dict[str, Protocol]:
-    """The built-in protocols and those of ``folders``, by name. Raises ``ProtocolError``."""
-    raise NotImplementedError
+    """The built-in protocols and those of ``folders``, by name.
+
+    A file of a later folder may replace a protocol of the same name only with a higher version, so that a
+    version always means one text. Raises ``ProtocolError``; also for a folder that is not there.
+    """
+    protocols: dict[str, Protocol] = {}
+    for folder in (BUILT_IN, *folders):
+        if not folder.is_dir():
+            raise ProtocolError(f"{folder}: there is no such folder of protocols; create it or name another")
+        for path in sorted(folder.glob("*.toml")):
+            protocol = parse(_read(path), str(path), site)
+            earlier = protocols.get(protocol.name)
+            if earlier and earlier.digest != protocol.digest and earlier.version >= protocol.version:
+                raise ProtocolError(
+                    f"{path}:1: {protocol.name!r} version {protocol.version} is another text already "
+                    f"(version {earlier.version}); raise its version or give it another name"
+                )
+            protocols[protocol.name] = protocol
+    return protocols
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ProtocolError(f"{path}:1: cannot be read as UTF-8 text: {fault}") from None
 
 
 def text_of(check_in: CheckIn, language: str, site: Site, follow_up_on: date | None = None) -> str:
-    """The text one patient is sent, filled and ready for the carrier (already sanitised). Raises ``WordingError``."""
-    raise NotImplementedError
+    """The text one patient is sent: filled, and cleaned for the carrier. A language the protocol lacks gets
+    English. ``follow_up_on`` is needed where the text names the visit. Raises ``WordingError``."""
+    return _filled(check_in.texts, language, site, follow_up_on)
 
 
 def reminder_of(check_in: CheckIn, language: str, site: Site) -> str:
-    """The one reminder of an unanswered check-in, filled and sanitised. Raises ``WordingError``."""
-    raise NotImplementedError
+    """The one reminder of an unanswered check-in, filled and cleaned. Raises ``WordingError``; also when the
+    check-in has none."""
+    if check_in.reminder_texts is None:
+        raise WordingError(f"check-in {check_in.key!r} has no reminder")
+    return _filled(check_in.reminder_texts, language, site, None)
+
+
+def _filled(texts: Mapping[str, str], language: str, site: Site, follow_up_on: date | None) -> str:
+    spoken = language if language in texts else "en"
+    return sanitise(render(texts[spoken], site_values(site, spoken, follow_up_on)))
