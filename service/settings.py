@@ -1,6 +1,7 @@
 """The only reader of the environment. Refuses rather than guesses."""
 
 import os
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 from ipaddress import ip_address
@@ -9,10 +10,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from messages.schedule import QuietHours
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from messages.schedule import QuietHours
 from messages.site import Site, SiteError, parse_site
 
 DEFAULT_DATABASE_URL = "sqlite:///aftercare.sqlite3"
@@ -231,4 +232,4 @@ def load_site(settings: Settings) -> Site:
         "clinic_phone": settings.clinic_phone,
         "timezone": settings.timezone,
     }
-    return site.with_values(**{key: value for key, value in given.items() if value is not None})
+    return replace(site, **{key: value for key, value in given.items() if value is not None})
