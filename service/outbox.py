@@ -98,9 +98,7 @@ def queue(
 def _wake_workers(session: Session, message: OutboundMessage) -> None:
     """On PostgreSQL the commit itself wakes every worker; the note carries an id and nothing else."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(
-            text("SELECT pg_notify(:channel, :id)"), {"channel": WAKE_CHANNEL, "id": message.id}
-        )
+        session.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": WAKE_CHANNEL, "id": message.id})
 
 
 def cancel_planned(

@@ -1,11 +1,13 @@
 """The one composition root: everything a running process needs, made once from the settings."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from threading import Event
+from typing import Any
 
 from messages.protocol import Protocol, load
 from sqlalchemy import Engine
@@ -26,6 +28,8 @@ class Runtime:
 
     ``wake`` is set when something urgent was committed, so that the sender does not wait for its next tick.
     ``bound_host`` is the address the web server listens on, empty where there is none.
+    ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
+    ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
     """
 
     settings: Settings
@@ -38,9 +42,14 @@ class Runtime:
     wake: Event = field(default_factory=Event)
     stopping: Event = field(default_factory=Event)
     bound_host: str = ""
+    monotonic: Callable[[], float] = time.monotonic
+    lanes: dict[str, Any] = field(default_factory=dict)
+    seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def close(self) -> None:
-        """Let go of the carrier's and the database's connections."""
+        """Finish the texts in hand, then let go of the carrier's and the database's connections."""
+        for lane in self.lanes.values():
+            lane.close()
         self.carrier.close()
         self.engine.dispose()
 
@@ -68,6 +77,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrie
     folders = [BUILT_IN_PROTOCOLS] + ([settings.protocols] if settings.protocols else [])
     protocols = load(folders, site)
     engine = make_engine(settings.database_url)
+    given = clock
     clock = clock or system_clock(settings.clock_offset)
     return Runtime(
         settings=settings,
@@ -76,4 +86,5 @@ def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrie
         protocols=protocols,
         site=site,
         clock=clock,
+        monotonic=(lambda: given().timestamp()) if given else time.monotonic,
     )

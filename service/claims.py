@@ -1,0 +1,195 @@
+"""Taking due texts into a worker's hands.
+
+A claim holds for LEASE seconds. ``fence`` rises with every claim, so a worker that lost its claim can change
+nothing but the one fact that must never be lost: that the carrier accepted the text.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, col
+from sqlmodel import select as select_rows
+
+from messages.schedule import Decision, Expire, Go, Skip, Wait
+from service import fates, outbox, pace, plan
+from service.db import session_on
+from service.models import OutboundMessage
+from service.planning import SCHEDULED_KINDS
+from service.runtime import Runtime
+
+log = logging.getLogger("aftercare.delivery")
+
+LEASE = timedelta(seconds=20)
+UNDECIDED_WAIT = timedelta(seconds=60)
+SWEEP = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One text in a worker's hands. ``after`` is how long to wait for its place in the sender's pace."""
+
+    id: str
+    fence: int
+    kind: str
+    to_phone: str
+    body: str
+    expires_at: datetime
+    attempts: int
+    after: float = 0.0
+
+
+def claim(
+    runtime: Runtime, priorities: Sequence[int], now: datetime, limit: int
+) -> tuple[list[Claimed], bool]:
+    """Claim up to ``limit`` due texts of a lane, oldest first, and commit: from here each counts as offered.
+
+    Also says whether that was all there is to claim now.
+
+    1. See how many the sender's pace allows (urgent lanes always go, and use the pace up).
+    2. Lock due rows; other workers skip them. 3. Ask the plan which check-ins may go now; others wait,
+    are skipped, or expire with their task. 4. Write ``claimed`` with lease, fence and ``dispatched_at``.
+    """
+    per_second, sender = runtime.settings.effective_pace, runtime.carrier.sender
+    urgent = tuple(priorities) == outbox.URGENT_LANE
+    with session_on(runtime.engine) as session:
+        slots = pace.Slots(limit, now, timedelta())
+        if not urgent:
+            slots = pace.free_slots(session, sender, per_second, now, limit)
+        if slots.count <= 0:
+            session.rollback()
+            return [], True
+        going, looked_at = _going(session, runtime, priorities, now, slots.count)
+        if going:
+            _write_claims(session, runtime.worker, [row.id for row in going], now)
+            pace.take(session, sender, per_second, now, len(going))
+        session.commit()
+    first = max(0.0, (slots.start - now).total_seconds())
+    step = slots.step.total_seconds()
+    return [_claimed(row, first + place * step) for place, row in enumerate(going)], looked_at < limit
+
+
+def _claimed(row: OutboundMessage, after: float) -> Claimed:
+    return Claimed(
+        id=row.id,
+        fence=row.fence + 1,
+        kind=row.kind,
+        to_phone=row.to_phone,
+        body=row.body,
+        expires_at=row.expires_at,
+        attempts=row.attempts + 1,
+        after=after,
+    )
+
+
+def _going(
+    session: Session, runtime: Runtime, priorities: Sequence[int], now: datetime, limit: int
+) -> tuple[list[OutboundMessage], int]:
+    """Due rows that go now, and how many were looked at. One query per priority keeps to the index."""
+    rows: list[OutboundMessage] = []
+    for priority in priorities:
+        if len(rows) < limit:
+            rows.extend(_due(session, priority, now, limit - len(rows)))
+    alive = [row for row in rows if row.expires_at > now]
+    decisions = decide(session, runtime, alive, now)
+    going = [row for row in alive if _apply(session, runtime, row, decisions.get(row.id, Go()), now)]
+    return going, len(rows)
+
+
+def _due(session: Session, priority: int, now: datetime, limit: int) -> Sequence[OutboundMessage]:
+    return session.exec(
+        select_rows(OutboundMessage)
+        .where(
+            OutboundMessage.status == "planned",
+            OutboundMessage.priority == priority,
+            OutboundMessage.due_at <= now,
+        )
+        .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def decide(
+    session: Session, runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime
+) -> dict[str, Decision]:
+    """The plan's word on check-ins and reminders. One that cannot be decided waits alone."""
+    scheduled = [row for row in rows if row.kind in SCHEDULED_KINDS]
+    if not scheduled:
+        return {}
+    try:
+        with session.begin_nested():
+            return plan.release(session, runtime, scheduled, now)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        if len(scheduled) == 1:
+            log.error("text %s cannot be decided: %s", scheduled[0].id, type(error).__name__)
+            return {scheduled[0].id: Wait(now + UNDECIDED_WAIT, f"undecided: {type(error).__name__}")}
+    decisions: dict[str, Decision] = {}
+    for row in scheduled:
+        decisions |= decide(session, runtime, [row], now)
+    return decisions
+
+
+def _apply(
+    session: Session, runtime: Runtime, row: OutboundMessage, decision: Decision, now: datetime
+) -> bool:
+    """Write a decision that is not Go; True when the text goes."""
+    if isinstance(decision, Go):
+        return True
+    if isinstance(decision, Wait):
+        row.due_at, row.why = max(decision.until, now + timedelta(seconds=1)), decision.why or None
+        session.add(row)
+    elif isinstance(decision, Skip):
+        row.status, row.why, row.settled_at = "cancelled", decision.why, now
+        session.add(row)
+    else:
+        fates.expire(session, runtime, row, decision.why, now)
+    return False
+
+
+def _write_claims(session: Session, worker: str, ids: Sequence[str], now: datetime) -> None:
+    session.flush()
+    session.execute(
+        update(OutboundMessage)
+        .where(col(OutboundMessage.id).in_(ids))
+        .values(
+            status="claimed",
+            claimed_by=worker,
+            lease_until=now + LEASE,
+            fence=col(OutboundMessage.fence) + 1,
+            attempts=col(OutboundMessage.attempts) + 1,
+            dispatched_at=now,
+            why=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def expire_late(runtime: Runtime, now: datetime) -> int:
+    """Texts whose useful time is over before they were sent: expired, each with its task. Commits."""
+    with session_on(runtime.engine) as session:
+        rows = session.exec(
+            select_rows(OutboundMessage)
+            .where(
+                OutboundMessage.status == "planned",
+                col(OutboundMessage.priority).in_((*outbox.URGENT_LANE, *outbox.ROUTINE_LANE)),
+                OutboundMessage.due_at <= now,
+                OutboundMessage.expires_at <= now,
+            )
+            .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
+            .limit(SWEEP)
+            .with_for_update(skip_locked=True)
+        ).all()
+        decisions = decide(session, runtime, rows, now)
+        for row in rows:
+            decision = decisions.get(row.id)
+            if not isinstance(decision, Skip | Expire):
+                decision = Expire(row.why or "it could not be offered to the carrier in time")
+            _apply(session, runtime, row, decision, now)
+        session.commit()
+    return len(rows)

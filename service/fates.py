@@ -1,0 +1,123 @@
+"""What follows when a text did not reach its phone: what is remembered, and which task says why.
+
+Building blocks: they work on a locked row in the caller's transaction and never commit.
+"""
+
+import logging
+from datetime import datetime
+
+from sqlmodel import Session
+
+from messages.urgency import Urgency
+from service import escalations, paging, plan
+from service.carriers.twilio_codes import CarrierCode, lookup
+from service.models import OutboundMessage, PhoneState
+from service.runtime import Runtime
+
+log = logging.getLogger("aftercare.delivery")
+
+NAMES = {
+    "check_in": "A check-in",
+    "reminder": "A reminder",
+    "safety": "A safety answer",
+    "notice": "A text",
+    "member": "A text from the care team",
+}
+
+
+def fail(
+    session: Session,
+    runtime: Runtime,
+    message: OutboundMessage,
+    code: str | None,
+    now: datetime,
+    status: str = "failed",
+) -> None:
+    """The carrier will not deliver this text: ``failed`` or ``undelivered``, with the carrier's code.
+
+    1. The row keeps code and meaning. 2. The phone is marked when the code says so. 3. A page goes back to
+    paging. 4. A plan item learns that no answer can be expected. 5. The team gets the task; a safety answer
+    that its phone can never receive is noted on its own escalation instead.
+    """
+    row = lookup(code)
+    if not row.known or row.lasting == "setting":
+        log.error("text %s %s with carrier code %s: %s", message.id, status, row.code or "none", row.meaning)
+    message.status, message.error_code, message.why = status, row.code or None, row.meaning
+    message.settled_at, message.lease_until, message.claimed_by = now, None, None
+    session.add(message)
+    _mark_phone(session, message.to_phone, row, now)
+    if message.kind == "page":
+        session.flush()
+        paging.page_failed(session, message, now, row.code)
+        return
+    if message.plan_item_id and message.kind == "check_in":
+        plan.text_failed(session, message.plan_item_id, row.meaning, now)
+    if message.kind == "safety" and message.escalation_id and row.mark:
+        session.flush()
+        escalations.cannot_be_texted(
+            session, now=now, escalation_id=message.escalation_id, code=row.code or None
+        )
+        return
+    reason = "opt_out" if row.mark == "opted_out" else "undeliverable"
+    _tell_team(session, runtime, message, reason, f"was not delivered: {row.meaning}", now)
+
+
+def expire(session: Session, runtime: Runtime, message: OutboundMessage, why: str, now: datetime) -> None:
+    """The text's useful time is over: it is not sent any more, and the team learns why.
+
+    A reminder that came too late needs nobody: its question is still on the clock.
+    """
+    message.status, message.why, message.settled_at = "expired", why, now
+    message.lease_until, message.claimed_by = None, None
+    session.add(message)
+    if message.kind == "page":
+        session.flush()
+        paging.page_failed(session, message, now, "expired")
+        return
+    if message.plan_item_id and message.kind == "check_in":
+        plan.text_failed(session, message.plan_item_id, why, now)
+    if message.kind != "reminder":
+        _tell_team(session, runtime, message, "late_text", f"was not sent in its useful time: {why}", now)
+
+
+def give_up_unknown(session: Session, runtime: Runtime, message: OutboundMessage, now: datetime) -> None:
+    """Nobody knows whether the text arrived and it is too late to ask: it stays ``unknown``, with a task."""
+    why = "the carrier never said what became of it"
+    message.status, message.why, message.settled_at, message.lease_until = "unknown", why, now, None
+    session.add(message)
+    if message.kind == "page":
+        session.flush()
+        paging.page_failed(session, message, now, "unknown")
+        return
+    if message.plan_item_id and message.kind == "check_in":
+        plan.text_failed(session, message.plan_item_id, why, now)
+    _tell_team(session, runtime, message, "undeliverable", f"may not have arrived: {why}", now)
+
+
+def _mark_phone(session: Session, phone: str, row: CarrierCode, now: datetime) -> None:
+    if not row.mark:
+        return
+    state = session.get(PhoneState, phone) or PhoneState(phone=phone)
+    if row.mark == "opted_out":
+        state.opted_out_at = state.opted_out_at or now
+    else:
+        state.unreachable_at = state.unreachable_at or now
+    state.code = row.code
+    session.add(state)
+
+
+def _tell_team(
+    session: Session, runtime: Runtime, message: OutboundMessage, reason: str, what: str, now: datetime
+) -> None:
+    session.flush()
+    escalations.open_escalation(
+        session,
+        now=now,
+        site=runtime.site,
+        reason=reason,
+        urgency=Urgency.URGENT if message.kind == "safety" else Urgency.ROUTINE,
+        patient_id=message.patient_id,
+        enrollment_id=message.enrollment_id,
+        phone=message.to_phone,
+        summary=f"{NAMES[message.kind]} {what}.",
+    )

@@ -1,0 +1,199 @@
+"""Texts of unknown fate, settled from the carrier's own log.
+
+Nothing of unknown fate is sent again before the log was read, except pages (a page too many is better than
+one too few) and safety answers when the log cannot be read for a minute.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, select
+
+from service import fates, receipts
+from service.carriers import CarrierError, LoggedMessage
+from service.claims import LEASE
+from service.db import reading, session_on
+from service.models import OutboundMessage
+from service.runtime import Runtime
+
+log = logging.getLogger("aftercare.delivery")
+
+BATCH = 200
+THREADS = 8
+WATCH_SECONDS = 20.0  # longest a worker may take from claim to the end of its call
+SAFETY_WATCH_SECONDS = 14.0
+LOOK_AGAIN = {"safety": timedelta(seconds=2)}
+LOOK_AGAIN_OTHERS = timedelta(seconds=15)
+UNREADABLE_FOR = timedelta(seconds=60)
+LOOK_BACK = timedelta(hours=24)  # clocks may differ or jump; ids that are taken tell old texts apart
+
+Verdict = LoggedMessage | CarrierError | None
+
+
+def settle(runtime: Runtime, now: datetime) -> dict[str, int]:
+    """Settle what is claimed by a worker that is gone, and what is unknown. Returns counts by verdict.
+
+    1. Watch claims of others: a lease is a time, and clocks jump; so a claim counts as abandoned only when
+    its lease is over and this process has seen it unchanged for as long as a call can last.
+    2. Pages go again at once. 3. For the rest, read the carrier's log by phone, with no session open.
+    4. Found: it moves on as by a receipt. Absent: it is due again while useful, else expired with its task.
+    Unreadable: look again later.
+    """
+    ripe = _ripe(runtime, now)
+    if not ripe:
+        return {}
+    verdicts = _look_up(runtime, [row for row in ripe if row.kind != "page"], now)
+    counts: Counter[str] = Counter()
+    for row in ripe:
+        with session_on(runtime.engine) as session:
+            counts[_settle_one(session, runtime, row, verdicts.get(row.id), now)] += 1
+            session.commit()
+    return dict(counts)
+
+
+def _ripe(runtime: Runtime, now: datetime) -> list[OutboundMessage]:
+    with reading(runtime.engine) as session:
+        rows = session.exec(
+            select(OutboundMessage)
+            .where(
+                col(OutboundMessage.status).in_(("claimed", "unknown")),
+                col(OutboundMessage.settled_at).is_(None),
+            )
+            .order_by(col(OutboundMessage.lease_until))
+            .limit(BATCH)
+        ).all()
+    in_hand = {message_id for lane in runtime.lanes.values() for message_id in lane.in_hand}
+    seen, at = runtime.seen_claims, runtime.monotonic()
+    present = {(row.id, row.fence) for row in rows}
+    for gone in seen.keys() - present:
+        del seen[gone]
+    ripe = []
+    for row in rows:
+        watched = at - seen.setdefault((row.id, row.fence), at)
+        if row.id not in in_hand and _is_ripe(row, watched, now):
+            ripe.append(row)
+    return ripe
+
+
+def _is_ripe(row: OutboundMessage, watched: float, now: datetime) -> bool:
+    """Whether nobody can be at work on this text any more. A lease far in the future is a clock's fault."""
+    until = row.lease_until
+    if row.status == "unknown":
+        return until is None or until <= now or until > now + LOOK_AGAIN_OTHERS * 2
+    over = until is None or until <= now or until > now + LEASE * 2
+    return over and watched >= (SAFETY_WATCH_SECONDS if row.priority == 0 else WATCH_SECONDS)
+
+
+def _look_up(runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime) -> dict[str, Verdict]:
+    """What the carrier's log says of each text: its line, nothing, or that it cannot be read."""
+    by_phone: dict[str, list[OutboundMessage]] = defaultdict(list)
+    for row in rows:
+        by_phone[row.to_phone].append(row)
+    if not by_phone:
+        return {}
+
+    def read(phone: str) -> list[LoggedMessage] | CarrierError:
+        first = min(row.dispatched_at or row.created_at for row in by_phone[phone])
+        try:
+            return runtime.carrier.log(to_phone=phone, since=min(first, now) - LOOK_BACK, direction="out")
+        except CarrierError as error:
+            return error
+
+    with ThreadPoolExecutor(min(THREADS, len(by_phone)), thread_name_prefix="log") as pool:
+        logs = dict(zip(by_phone, pool.map(read, by_phone), strict=True))
+    verdicts: dict[str, Verdict] = {}
+    for phone, texts in by_phone.items():
+        found = logs[phone]
+        if isinstance(found, CarrierError):
+            verdicts |= dict.fromkeys((row.id for row in texts), found)
+        else:
+            verdicts |= _matched(runtime, texts, found)
+    return verdicts
+
+
+def _matched(
+    runtime: Runtime, texts: Sequence[OutboundMessage], logged: Sequence[LoggedMessage]
+) -> dict[str, Verdict]:
+    """Give each text a line of its own: same words, an id no row has, the oldest line to the oldest text."""
+    with reading(runtime.engine) as session:
+        sids = [line.carrier_sid for line in logged]
+        taken = set(
+            session.exec(
+                select(OutboundMessage.carrier_sid).where(col(OutboundMessage.carrier_sid).in_(sids))
+            )
+        )
+        under_way = set(
+            session.exec(
+                select(OutboundMessage.body).where(
+                    OutboundMessage.to_phone == texts[0].to_phone,
+                    OutboundMessage.status == "claimed",
+                    col(OutboundMessage.id).not_in([row.id for row in texts]),
+                )
+            )
+        )
+    free = [line for line in reversed(logged) if line.carrier_sid not in taken]
+    verdicts: dict[str, Verdict] = {}
+    for row in sorted(texts, key=lambda row: row.dispatched_at or row.created_at):
+        if row.body in under_way:  # the same words are on their way to this phone: its line is not ours
+            verdicts[row.id] = CarrierError("not to be told apart yet", outcome="unknown")
+            continue
+        line = next((line for line in free if line.body.strip() == row.body.strip()), None)
+        if line is not None:
+            free.remove(line)
+        verdicts[row.id] = line
+    return verdicts
+
+
+def _settle_one(
+    session: Session, runtime: Runtime, seen: OutboundMessage, verdict: Verdict, now: datetime
+) -> str:
+    row = session.exec(
+        select(OutboundMessage)
+        .where(
+            OutboundMessage.id == seen.id,
+            OutboundMessage.fence == seen.fence,
+            col(OutboundMessage.status).in_(("claimed", "unknown")),
+        )
+        .with_for_update()
+    ).first()
+    if row is None:
+        return "settled_meanwhile"
+    if isinstance(verdict, LoggedMessage):
+        receipts.record(
+            session,
+            runtime,
+            message_id=row.id,
+            carrier_sid=verdict.carrier_sid,
+            status=verdict.status if verdict.status.lower() in receipts.STATES else "accepted",
+            error_code=verdict.error_code,
+            now=now,
+        )
+        return "found"
+    row.fence += 1  # whoever held it before can only still report that the carrier accepted it
+    if isinstance(verdict, CarrierError) and not _go_without_log(row, now):
+        return _look_again(session, runtime, row, now)
+    if row.expires_at <= now:
+        fates.expire(session, runtime, row, "the carrier did not take it in time", now)
+        return "expired"
+    row.status, row.due_at, row.lease_until, row.claimed_by = "planned", now, None, None
+    row.why = "offered again: the first try never reached the carrier"
+    session.add(row)
+    return "sent_again"
+
+
+def _go_without_log(row: OutboundMessage, now: datetime) -> bool:
+    """A safety answer is not kept waiting for a log that cannot be read."""
+    return row.kind == "safety" and now - (row.dispatched_at or row.created_at) >= UNREADABLE_FOR
+
+
+def _look_again(session: Session, runtime: Runtime, row: OutboundMessage, now: datetime) -> str:
+    if row.expires_at <= now:
+        fates.give_up_unknown(session, runtime, row, now)
+        return "given_up"
+    row.status, row.claimed_by = "unknown", None
+    row.lease_until = now + LOOK_AGAIN.get(row.kind, LOOK_AGAIN_OTHERS)
+    session.add(row)
+    return "unreadable"

@@ -1,0 +1,181 @@
+"""Writing down what the carrier said about claimed texts.
+
+Everything but one needs the claim to hold still (``fence``): that the carrier accepted a text is a fact that
+no lost claim may undo.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import CursorResult, String, Update, column, update, values
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlmodel import Session, col, select
+
+from service import fates, marks, plan
+from service.claims import Claimed
+from service.db import session_on
+from service.models import OutboundMessage
+from service.runtime import Runtime
+
+log = logging.getLogger("aftercare.delivery")
+
+
+def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], now: datetime) -> None:
+    """The carrier has these texts: the one fact no lost claim may undo. Commits.
+
+    Only a text that another copy was already accepted for is left alone, loudly.
+    """
+    if not accepted:
+        return
+    sids = {claimed.id: sid for claimed, sid in accepted}
+    try:
+        with session_on(runtime.engine) as session:
+            done = _accept(session, sids, now)
+            open_questions(session, runtime, [item for item in done.values() if item], now)
+            for message_id in sids.keys() - done.keys():
+                _already_accepted(session, message_id, sids[message_id], now)
+            session.commit()
+    except IntegrityError:
+        if len(accepted) > 1:
+            for one in accepted:
+                write_accepted(runtime, [one], now)
+            return
+        _accept_without_sid(runtime, accepted[0][0], now)
+
+
+def _accept(session: Session, sids: dict[str, str], now: datetime) -> dict[str, str | None]:
+    """Set ``accepted`` for many rows in one statement; returns the ids written, with their plan items."""
+    given = (
+        values(column("id", String), column("sid", String), name="given")
+        .data(list(sids.items()))
+        .cte("given")
+    )
+    rows = session.execute(
+        update(OutboundMessage)
+        .where(
+            col(OutboundMessage.id) == given.c.id,
+            col(OutboundMessage.carrier_sid).is_(None),
+            col(OutboundMessage.accepted_at).is_(None),
+        )
+        .values(
+            status="accepted",
+            carrier_sid=given.c.sid,
+            accepted_at=now,
+            lease_until=None,
+            claimed_by=None,
+            error_code=None,
+            why=None,
+        )
+        .returning(col(OutboundMessage.id), col(OutboundMessage.plan_item_id), col(OutboundMessage.kind))
+        .execution_options(synchronize_session=False)
+    ).all()
+    return {row.id: row.plan_item_id if row.kind == "check_in" else None for row in rows}
+
+
+def open_questions(session: Session, runtime: Runtime, plan_item_ids: Sequence[str], now: datetime) -> None:
+    """A fault in the plan must not undo the fact that the carrier has the texts."""
+    if not plan_item_ids:
+        return
+    try:
+        with session.begin_nested():
+            plan.texts_sent(session, runtime, plan_item_ids, now)
+            session.flush()
+    except SQLAlchemyError:
+        raise
+    except Exception as error:
+        log.error("%d questions could not be opened: %s", len(plan_item_ids), type(error).__name__)
+
+
+def _already_accepted(session: Session, message_id: str, sid: str, now: datetime) -> None:
+    row = session.get(OutboundMessage, message_id)
+    if row is not None and row.carrier_sid not in (None, sid):
+        log.error("text %s was accepted twice by the carrier", message_id)
+        marks.set_mark(session, "texts:accepted_twice", now, add=1)
+
+
+def _accept_without_sid(runtime: Runtime, claimed: Claimed, now: datetime) -> None:
+    """The carrier gave an id that another text has: the text is with it all the same."""
+    log.error("the carrier gave text %s an id that another text has", claimed.id)
+    with session_on(runtime.engine) as session:
+        row = session.get(OutboundMessage, claimed.id, with_for_update=True)
+        if row is not None and row.accepted_at is None:
+            row.status, row.accepted_at, row.why = "accepted", now, "the carrier repeated an id"
+            row.lease_until, row.claimed_by = None, None
+            session.add(row)
+            if row.plan_item_id and row.kind == "check_in":
+                open_questions(session, runtime, [row.plan_item_id], now)
+        session.commit()
+
+
+def write_refused(runtime: Runtime, claimed: Claimed, code: str, now: datetime) -> bool:
+    """The carrier will never take this text: fate and task in one transaction. Commits."""
+    with session_on(runtime.engine) as session:
+        row = held(session, claimed)
+        if row is not None:
+            fates.fail(session, runtime, row, code, now)
+        session.commit()
+    return row is not None
+
+
+def held(session: Session, claimed: Claimed) -> OutboundMessage | None:
+    """The row, locked, if this claim still holds it."""
+    return session.exec(
+        select(OutboundMessage)
+        .where(
+            OutboundMessage.id == claimed.id,
+            OutboundMessage.fence == claimed.fence,
+            OutboundMessage.status == "claimed",
+        )
+        .with_for_update()
+    ).first()
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A claimed text that was surely not processed: due again at ``due_at``, with the carrier's code."""
+
+    claimed: Claimed
+    due_at: datetime
+    code: str | None = None
+    why: str | None = None
+    offered: bool = True
+
+
+def write_given_back(session: Session, given: Sequence[GivenBack]) -> None:
+    """Put texts back into the queue as far as the claims still hold. No commit."""
+    for back in given:
+        session.execute(
+            _while_held(back.claimed).values(
+                status="planned",
+                claimed_by=None,
+                lease_until=None,
+                dispatched_at=None,
+                due_at=back.due_at,
+                attempts=back.claimed.attempts if back.offered else back.claimed.attempts - 1,
+                error_code=back.code or None,
+                why=back.why,
+            )
+        )
+
+
+def write_unknown(session: Session, claimed: Claimed, why: str, look_at: datetime) -> bool:
+    """Nobody knows what became of it: look it up at ``look_at``, repeat nothing before. No commit."""
+    result = session.execute(
+        _while_held(claimed).values(status="unknown", claimed_by=None, lease_until=look_at, why=why)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+def _while_held(claimed: Claimed) -> Update:
+    return (
+        update(OutboundMessage)
+        .where(
+            col(OutboundMessage.id) == claimed.id,
+            col(OutboundMessage.fence) == claimed.fence,
+            col(OutboundMessage.status) == "claimed",
+        )
+        .execution_options(synchronize_session=False)
+    )
