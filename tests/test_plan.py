@@ -32,7 +32,7 @@ def item(session: Session, enrollment: Enrollment, key: str) -> PlanItem:
 
 
 def send_what_may_go(runtime: Runtime, now: datetime) -> list[str]:
-    """What the sender does, without a carrier: release, mark as accepted, open the questions. Returns keys."""
+    """What the sender does, without a carrier: release, mark accepted, open the questions. Gives keys."""
     gone = []
     with session_on(runtime.engine) as session:
         messages = due(session, now)
