@@ -50,16 +50,21 @@ def acknowledge(session: Session, *, now: datetime, site: Site, escalation_id: s
     Again by the same actor: nothing changes. Raises UnknownEscalation, HeldByOther, WrongState (resolved).
     """
     row = locked(session, escalation_id)
+    acknowledge_row(session, row, now=now, site=site, actor=actor)
+    session.commit()
+    return row
+
+
+def acknowledge_row(session: Session, row: Escalation, *, now: datetime, site: Site, actor: str) -> None:
+    """The same on a locked row, inside a larger transaction: does not commit."""
     expire_acknowledgement(session, row, now=now, site=site)
     if row.status == "resolved":
         raise WrongState("It is resolved already; reopen it if more is to be done.")
-    if row.status != "open":
-        if row.acknowledged_by != actor:
-            raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
-        session.commit()
-        return row
-    _hold(row, site, actor, now)
-    return _done(session, row, now, "acknowledged", actor)
+    if row.status == "open":
+        _hold(row, site, actor, now)
+        _write(session, row, now, "acknowledged", actor)
+    elif row.acknowledged_by != actor:
+        raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
 
 
 def _hold(row: Escalation, site: Site, holder: str, now: datetime) -> None:
@@ -71,9 +76,7 @@ def _hold(row: Escalation, site: Site, holder: str, now: datetime) -> None:
     row.next_event_at = row.acknowledgement_expires_at
 
 
-def _done(
-    session: Session, row: Escalation, now: datetime, kind: str, actor: str, **detail: Any
-) -> Escalation:
+def _write(session: Session, row: Escalation, now: datetime, kind: str, actor: str, **detail: Any) -> None:
     write_event(session, row, now=now, kind=kind, actor=actor, **detail)
     audit.record(
         session,
@@ -83,6 +86,12 @@ def _done(
         subject_kind="escalation",
         subject_id=row.id,
     )
+
+
+def _done(
+    session: Session, row: Escalation, now: datetime, kind: str, actor: str, **detail: Any
+) -> Escalation:
+    _write(session, row, now, kind, actor, **detail)
     session.commit()
     return row
 

@@ -35,6 +35,7 @@ from service.escalation_rows import (
     UnknownEscalation,
     WrongState,
     free_code,
+    locked,
     restart_ladder,
     set_clocks,
     timeline,
@@ -58,6 +59,7 @@ __all__ = [
     "expire_acknowledgement",
     "false_alarm",
     "hand_over",
+    "locked",
     "note",
     "open_escalation",
     "pauses_check_ins",
@@ -78,6 +80,7 @@ CLINICAL = frozenset(
         "unknown_number",
         "answer",
         "ended_enrollment",
+        "opted_out_reply",
     }
 )
 MOST_FINDINGS = 60
