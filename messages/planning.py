@@ -71,10 +71,12 @@ def plan(protocol: Protocol, facts: Facts, quiet: QuietHours, now: datetime) -> 
     ``planned`` or ``skipped`` whose old and new ``due_at`` are both after ``now``: what has already come
     due is left to ``release.decide``. Raises ``ValueError`` for facts that contradict each other.
 
-    1. Each check-in gets its own time (``_own_time``), moved into the window. 2. What this patient does not
-    need, or what lies before the enrollment, is skipped. 3. The rest is spaced by the protocol's gap: the
-    welcome first, then the red-flag questions, then the bandage, then the others in order of time,
-    questions never before that day's red-flag question.
+    1. Each check-in gets its own time (``_own_time``), moved into the window.
+
+    2. What this patient does not need, or what lies before the enrollment, is skipped.
+
+    3. The rest is spaced by the protocol's gap: first the welcome, then the red-flag questions, the pain
+       scores, the bandage, and the others by time; no question comes before that day's red-flag question.
     """
     zone = _zone(facts)
     slots: dict[str, _Slot] = {}
@@ -234,12 +236,12 @@ def _late(slot: _Slot, slots: Mapping[str, _Slot], facts: Facts, now: datetime) 
 
 
 def _rank(slot: _Slot) -> tuple[int, datetime]:
-    timing = slot.check_in.timing
+    timing, asks = slot.check_in.timing, slot.check_in.asks
     if timing.at_enrollment:
         return 0, slot.due_at
-    if slot.check_in.asks == "symptoms":
-        return 1, slot.due_at
-    return (2 if timing.procedure_offset is not None else 3), slot.due_at
+    if asks in ("symptoms", "pain"):
+        return 1 if asks == "symptoms" else 2, slot.due_at
+    return 3 if timing.procedure_offset is not None else 4, slot.due_at
 
 
 def _spaced(

@@ -77,7 +77,8 @@ def _check_texts(file: TomlFile, check_in: CheckIn, site: Site) -> None:
                 if segments(filled) > LONGEST_SEGMENTS:
                     reason = (
                         f"{where}: {len(filled)} characters with {values['clinic']!r} and "
-                        f"{values['phone']!r} make {segments(filled)} segments, over {LONGEST_SEGMENTS}"
+                        f"{values['phone']!r} make {segments(filled)} segments, over "
+                        f"{LONGEST_SEGMENTS}: shorten the text, or the clinic's name"
                     )
                     raise file.fault(reason, _line_of_text(file, check_in, text))
 

@@ -84,8 +84,14 @@ def decide(
     """What to do at ``now`` with a planned check-in. Ask in order of ``due_at``, one text of a phone at a
     time, with ``standing`` read afresh for each.
 
-    1. Ended, or not meant for this patient: ``Skip``. 2. Useful time over: ``Expire``. 3. Not yet due,
-    paused, quiet hours, an open question, the gap: ``Wait``, cut short at the expiry. 4. Else ``Go``.
+    1. Ended, or not meant for this patient: ``Skip``.
+
+    2. Useful time over: ``Expire``.
+
+    3. Not yet due, paused, quiet hours, its leader or another question still open, the gap: ``Wait``, cut
+       short at the expiry.
+
+    4. Else ``Go``.
     """
     if standing.ended:
         return Skip("the enrollment has ended")
