@@ -15,7 +15,7 @@ from messages.escalation import hour_or_morning
 from messages.reply import carrier_word
 from messages.site import same_day_deadline
 from messages.urgency import Urgency, worst
-from service import answers, audit, escalations, member_texts, opt_outs, plan
+from service import answers, audit, escalations, opt_outs, page_answers, plan
 from service.models import Escalation, PhoneState, PlanItem, Reply, StoredAssessment
 from service.reading import Reading, read
 from service.runtime import Runtime
@@ -38,7 +38,7 @@ def draw(session: Session, runtime: Runtime, reply: Reply, now: datetime) -> lis
     member = member_of(session, reply.from_phone)
     if member is not None:
         reply.from_member_id = member.id
-        if member_texts.obey(session, runtime, reply, member, bool(senders), now):
+        if page_answers.obey(session, runtime, reply, member, bool(senders), now):
             reply.urgency = str(Urgency.NONE)
             return []
     pairs: list[Pair] = [(sender, read(session, reply, sender)) for sender in senders]

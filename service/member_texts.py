@@ -1,151 +1,107 @@
-"""Texts from a member's phone: taking an escalation by its code, and blocking or unblocking pages.
+"""A member's own text to a patient: goes out at any hour, and holds check-ins back while the two are
+writing."""
 
-The code is needed because a sender's number can be forged; wrong codes in a row are reported to the team.
-"""
-
-import re
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
-from messages.reply import carrier_word
-from messages.urgency import Urgency
-from messages.wording import standard_text
-from service import escalation_acts, escalations, oncall, outbox, paging
-from service.escalation_rows import locked
-from service.models import Escalation, Mark, Member, Reply
+from messages.sms import sanitise, segments
+from service import audit, outbox
+from service.models import OutboundMessage, Patient, PhoneState
 from service.runtime import Runtime
-from service.senders import phone_state
 
-_ACKNOWLEDGES = re.compile(r"^\W*(?P<word>ack\w*|take|tomo)?\W*(?P<code>\d{4,5})\W*$", re.IGNORECASE)
-WRONG_CODES_WITHIN = timedelta(minutes=10)
-WRONG_CODES_REPORTED = 3
-NOTICE_USEFUL = timedelta(minutes=30)
+LONGEST_TEXT = 1600
+MOST_SEGMENTS = 4
+USEFUL = timedelta(hours=2)
 
 
-def obey(
-    session: Session, runtime: Runtime, reply: Reply, member: Member, is_patient: bool, now: datetime
-) -> bool:
-    """Do what a member's text asks for. False: it is no such text, read it like anybody's. Does not commit.
+class TextRefused(Exception):
+    """The text cannot go to this patient; the message says why and what to do instead."""
 
-    A number alone counts as a code; when it fits none and the phone is a patient's too, it is an answer.
+
+def send_text(
+    session: Session,
+    *,
+    now: datetime,
+    patient_id: str,
+    body: str,
+    author: str,
+    key: str,
+    address: str | None = None,
+    member_id: str | None = None,
+    escalation_id: str | None = None,
+) -> OutboundMessage:
+    """Queue one text from a person and commit. The same ``key`` for the same patient sends nothing twice.
+
+    ``author``: e-mail or token name. Raises ValueError for an empty or too long body, TextRefused when the
+    phone cannot be texted, LookupError for an unknown patient.
     """
-    word = carrier_word(reply.body)
-    if word == "stop" and not is_patient:
-        phone_state(session, reply.from_phone).opted_out_at = now
-        paging.block_member(session, member, now)
-        _tell_team_of_block(session, runtime, member, now)
-        return True
-    if word == "start":
-        paging.unblock_member(session, member)
-        return not is_patient
-    match = _ACKNOWLEDGES.match(reply.body)
-    if match is None:
-        return False
-    row = session.exec(
-        select(Escalation).where(Escalation.code == match["code"], Escalation.status != "resolved")
-    ).first()
-    if row is None:
-        if is_patient and not match["word"]:
-            return False
-        _wrong_code(session, runtime, reply, member, match["code"], now)
-        return True
-    _take(session, runtime, reply, member, row, now)
-    return True
-
-
-def _take(
-    session: Session, runtime: Runtime, reply: Reply, member: Member, row: Escalation, now: datetime
-) -> None:
-    row = locked(session, row.id)
-    try:
-        escalation_acts.acknowledge_row(session, row, now=now, site=runtime.site, actor=member.email)
-    except escalations.HeldByOther as held:
-        holder = session.exec(select(Member).where(Member.email == held.holder)).one_or_none()
-        _tell(
-            session,
-            runtime,
-            reply,
-            member,
-            "page_too_late",
-            now,
-            row,
-            name=holder.name if holder else held.holder,
+    patient = session.get(Patient, patient_id)
+    if patient is None:
+        raise LookupError("There is no such patient.")
+    clean = sanitise(body).strip()
+    if not clean:
+        raise ValueError("Write what the patient should read.")
+    if len(clean) > LONGEST_TEXT or segments(clean) > MOST_SEGMENTS:
+        raise ValueError(
+            f"The text is too long: {MOST_SEGMENTS} parts at most. Shorten it or call the patient."
         )
-    else:
-        _tell(session, runtime, reply, member, "page_acknowledged", now, row)
+    state = session.get(PhoneState, patient.phone)
+    if state is not None and (state.opted_out_at or state.unreachable_at):
+        why = "asked for no more texts" if state.opted_out_at else "cannot receive texts"
+        raise TextRefused(f"This phone {why}: call the patient instead.")
+    message = outbox.queue(
+        session,
+        now=now,
+        key=f"member:{patient_id}:{key}",
+        kind="member",
+        to_phone=patient.phone,
+        body=clean,
+        language=patient.language,
+        priority=1,
+        expires_at=now + USEFUL,
+        patient_id=patient_id,
+        escalation_id=escalation_id,
+        member_id=member_id,
+        author=author,
+    )
+    audit.record(
+        session,
+        now=now,
+        actor=author,
+        action="text patient",
+        subject_kind="patient",
+        subject_id=patient_id,
+        address=address,
+        detail={"message": message.id},
+    )
+    session.commit()
+    return message
 
 
-def _wrong_code(
-    session: Session, runtime: Runtime, reply: Reply, member: Member, code: str, now: datetime
-) -> None:
-    _tell(session, runtime, reply, member, "page_code_wrong", now, None, code=code)
-    mark = session.get(Mark, f"wrong_codes:{member.id}", with_for_update=True)
-    if mark is None:
-        mark = Mark(name=f"wrong_codes:{member.id}", at=now)
-    if mark.count == 0 or now - mark.at > WRONG_CODES_WITHIN:
-        mark.at, mark.count = now, 0
-    mark.count += 1
-    session.add(mark)
-    if mark.count == WRONG_CODES_REPORTED:
-        escalations.open_escalation(
+def write_to_patient(
+    session: Session,
+    _runtime: Runtime,
+    *,
+    now: datetime,
+    patient_id: str,
+    body: str,
+    actor: str,
+    key: str,
+    member_id: str | None = None,
+    escalation_id: str | None = None,
+) -> OutboundMessage:
+    """The same from a page: whatever is wrong with the text is one refusal with its sentence."""
+    try:
+        return send_text(
             session,
             now=now,
-            site=runtime.site,
-            reason="wrong_codes",
-            urgency=Urgency.URGENT,
-            phone=reply.from_phone,
-            reply_id=reply.id,
-            summary=f"{WRONG_CODES_REPORTED} wrong codes within 10 minutes from {member.name}'s number: "
-            "ask them; somebody may be using their number.",
+            patient_id=patient_id,
+            body=body,
+            author=actor,
+            key=key,
+            member_id=member_id,
+            escalation_id=escalation_id,
         )
-
-
-def _tell_team_of_block(session: Session, runtime: Runtime, member: Member, now: datetime) -> None:
-    escalations.open_escalation(
-        session,
-        now=now,
-        site=runtime.site,
-        reason="pages_blocked",
-        urgency=Urgency.URGENT,
-        phone=member.phone,
-        summary=f"{member.name} texted STOP: pages no longer reach that phone. They must text START.",
-    )
-
-
-def _tell(
-    session: Session,
-    runtime: Runtime,
-    reply: Reply,
-    member: Member,
-    key: str,
-    now: datetime,
-    row: Escalation | None,
-    **values: str,
-) -> None:
-    if not oncall.pageable(session, [member]):
-        return
-    link = paging.link_to(runtime, row) if row else runtime.settings.public_url
-    outbox.queue(
-        session,
-        now=now,
-        key=f"member:{key}:{reply.id}",
-        kind="notice",
-        to_phone=reply.from_phone,
-        body=standard_text(key, member.language, **{"code": row.code if row else "", "link": link, **values}),
-        language=member.language,
-        priority=1,
-        expires_at=now + NOTICE_USEFUL,
-        member_id=member.id,
-        escalation_id=row.id if row else None,
-        reply_id=reply.id,
-    )
-
-
-def blocked_members(session: Session) -> list[Member]:
-    """Members whose carrier refuses our pages: the dashboard's red banner and ``aftercare check`` name
-    them."""
-    rows = session.exec(
-        select(Member).where(col(Member.pages_blocked_at).is_not(None), col(Member.disabled_at).is_(None))
-    )
-    return sorted(rows, key=lambda member: member.name)
+    except ValueError as error:
+        raise TextRefused(str(error)) from error
