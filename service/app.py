@@ -6,7 +6,10 @@ from importlib import import_module
 
 from fastapi import FastAPI
 
+from service.metrics import Traffic
 from service.runtime import Runtime
+from service.web import problems
+from service.web.security import Shield
 
 # Each module has a ``router``; the order is the order of matching.
 ROUTERS = (
@@ -32,10 +35,14 @@ def create_app(runtime: Runtime) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         telemetry={"logs": False, "operation_spans": False},
     )
     app.state.runtime = runtime
+    app.state.traffic = Traffic(runtime)
+    app.add_middleware(Shield, runtime=runtime, traffic=app.state.traffic)
+    problems.install(app)
     for name in ROUTERS:
         app.include_router(import_module(name).router)
     return app

@@ -151,6 +151,7 @@ def settings_for(database_url: str, **values: object) -> Settings:
         "clinic_phone": "312-555-0142",
         "timezone": "America/Chicago",
         "public_url": "http://127.0.0.1:8000",
+        "allowed_hosts": "testserver",
     }
     return Settings(_env_file=None, **(defaults | values))
 
