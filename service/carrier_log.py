@@ -23,13 +23,14 @@ RECEIPTS_BACK = timedelta(hours=3)
 def catch_up(runtime: Runtime, now: datetime) -> dict[str, int]:
     """Store and triage every reply that is in the carrier's log and not with us. Commits one by one.
 
-    The place up to which the log was read is kept in the carrier's own times: ours may jump.
+    The first time in a process the last day is read, later a little more than what is new.
     """
     with reading(runtime.engine) as session:
         mark = marks.get_mark(session, CAUGHT_UP)
     since = now - FIRST_LOOK_BACK
     if mark is not None and mark.detail:
-        since = datetime.fromisoformat(mark.detail["newest"]) - OVERLAP
+        newest_known = datetime.fromisoformat(mark.detail["newest"]) - OVERLAP
+        since = min(newest_known, now - OVERLAP) if runtime.has_caught_up else min(newest_known, since)
     try:
         lines = runtime.carrier.log(since=since, direction="in")
     except CarrierError as error:
@@ -43,6 +44,7 @@ def catch_up(runtime: Runtime, now: datetime) -> dict[str, int]:
         detail = {"newest": newest.isoformat()} if newest else None
         marks.set_mark(session, CAUGHT_UP, now, add=len(missing), detail=detail)
         session.commit()
+    runtime.has_caught_up = True
     return {"read": len(lines), "caught_up": len(missing)}
 
 

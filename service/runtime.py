@@ -9,9 +9,9 @@ from secrets import token_hex
 from threading import Event
 from typing import Any
 
-from messages.protocol import Protocol, load
 from sqlalchemy import Engine
 
+from messages.protocol import Protocol, load
 from messages.site import Site
 from service.carriers import Carrier
 from service.db import make_engine
@@ -30,6 +30,7 @@ class Runtime:
     ``bound_host`` is the address the web server listens on, empty where there is none.
     ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
     ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
+    ``has_caught_up``: this process has read the carrier's log of replies once.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     lanes: dict[str, Any] = field(default_factory=dict)
     seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
+    has_caught_up: bool = False
 
     def close(self) -> None:
         """Finish the texts in hand, then let go of the carrier's and the database's connections."""
@@ -65,7 +67,7 @@ def make_carrier(settings: Settings, engine: Engine, clock: Clock) -> Carrier:
     if settings.carrier == "twilio":
         from service.carriers.twilio import TwilioCarrier
 
-        return TwilioCarrier.from_settings(settings)
+        return TwilioCarrier.from_settings(settings, clock)
     from service.carriers.simulator import SimulatorCarrier
 
     return SimulatorCarrier(engine, clock)

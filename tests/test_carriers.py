@@ -26,6 +26,10 @@ PHONE = "+13125550101"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
+def real_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @pytest.fixture
 def standin() -> Iterator[StandIn]:
     standin = StandIn().start()
@@ -35,7 +39,9 @@ def standin() -> Iterator[StandIn]:
 
 @pytest.fixture
 def twilio(standin: StandIn) -> Iterator[TwilioCarrier]:
-    carrier = TwilioCarrier.from_settings(settings_for("sqlite:///unused.sqlite3", **settings_of(standin)))
+    carrier = TwilioCarrier.from_settings(
+        settings_for("sqlite:///unused.sqlite3", **settings_of(standin)), real_now
+    )
     yield carrier
     carrier.close()
 
@@ -154,7 +160,9 @@ def test_slow_down_says_for_how_long(twilio: TwilioCarrier, standin: StandIn) ->
 
 
 def test_nobody_listening_is_surely_not_processed(standin: StandIn) -> None:
-    carrier = TwilioCarrier.from_settings(settings_for("sqlite:///unused.sqlite3", **settings_of(standin)))
+    carrier = TwilioCarrier.from_settings(
+        settings_for("sqlite:///unused.sqlite3", **settings_of(standin)), real_now
+    )
     standin.stop()
     try:
         with pytest.raises(CarrierError) as failed:
@@ -166,7 +174,7 @@ def test_nobody_listening_is_surely_not_processed(standin: StandIn) -> None:
 
 def test_a_wrong_token_keeps_the_text_for_later(standin: StandIn) -> None:
     values = settings_of(standin) | {"twilio_auth_token": "wrong"}
-    carrier = TwilioCarrier.from_settings(settings_for("sqlite:///unused.sqlite3", **values))
+    carrier = TwilioCarrier.from_settings(settings_for("sqlite:///unused.sqlite3", **values), real_now)
     with pytest.raises(CarrierError) as failed:
         carrier.send(sending())
     assert (failed.value.outcome, failed.value.code) == ("not_processed", "20003")
@@ -191,6 +199,15 @@ def test_a_long_log_is_read_to_its_end(twilio: TwilioCarrier, standin: StandIn) 
         standin.write(PHONE, f"reply {number}")
     lines = twilio.log(since=LONG_AGO, direction="in")
     assert [line.body for line in lines] == [f"reply {number}" for number in reversed(range(230))]
+
+
+def test_the_carriers_times_are_told_in_our_clock(standin: StandIn, clock: SetClock) -> None:
+    settings = settings_for("sqlite:///unused.sqlite3", **settings_of(standin))
+    carrier = TwilioCarrier.from_settings(settings, clock)
+    standin.write(PHONE, "hello")
+    (line,) = carrier.log(since=clock.now - timedelta(minutes=1), direction="in")
+    assert abs(line.created_at - clock.now) < timedelta(seconds=5)
+    carrier.close()
 
 
 def test_the_text_carries_our_id_and_its_useful_time(twilio: TwilioCarrier, standin: StandIn) -> None:

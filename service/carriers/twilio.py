@@ -6,7 +6,7 @@ is set here, its log is held at warnings, and it never retries.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -66,7 +66,7 @@ class TwilioCarrier:
         messaging_service_sid: str | None,
         public_url: str,
         api_url: str | None = None,
-        clock_offset: float = 0,
+        clock: Callable[[], datetime],
     ) -> None:
         self.account_sid = account_sid
         self.from_phone = from_phone
@@ -75,12 +75,11 @@ class TwilioCarrier:
         self._token = auth_token
         self._status_url = f"{public_url}/twilio/status"
         self._api_url = api_url
-        # The carrier's log is in real time; a rehearsal's clock is not.
-        self._offset = timedelta(seconds=clock_offset)
+        self._clock = clock
         self._idle: LifoQueue[Client] = LifoQueue()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "TwilioCarrier":
+    def from_settings(cls, settings: Settings, clock: Callable[[], datetime]) -> "TwilioCarrier":
         """The carrier of complete settings (they refuse to load when something is missing)."""
         assert settings.twilio_account_sid and settings.twilio_auth_token
         return cls(
@@ -90,7 +89,7 @@ class TwilioCarrier:
             messaging_service_sid=settings.twilio_messaging_service_sid,
             public_url=settings.public_url,
             api_url=settings.twilio_api_url,
-            clock_offset=settings.clock_offset,
+            clock=clock,
         )
 
     def send(self, sending: Sending) -> Accepted:
@@ -116,7 +115,8 @@ class TwilioCarrier:
         """Texts of one direction since a time, newest first. Raises CarrierError when it cannot be read.
 
         The carrier filters by whole days of its own dates, which queued texts do not have yet: so only the
-        numbers are filtered there, and the time here.
+        numbers are filtered there, and the time here. Its clock may differ from ours (rehearsals, jumps): its
+        times are moved by what its answer says the time is.
         """
         narrowed = {"to": to_phone} if to_phone else {}
         if direction == "in" and self.from_phone and not to_phone:
@@ -126,7 +126,7 @@ class TwilioCarrier:
         found: list[LoggedMessage] = []
         with self._client() as client:
             for line in client.messages.stream(limit=MOST_LOGGED, page_size=PAGE_SIZE, **narrowed):
-                logged = self._logged(line)
+                logged = _logged(line, self._clock() - _carrier_now(client.http_client.headers))
                 if logged.created_at < since - LOG_DISORDER:
                     break
                 if logged.direction == direction and logged.created_at >= since:
@@ -165,21 +165,6 @@ class TwilioCarrier:
                 return
             client.http_client.session.close()
 
-    def _logged(self, line: Any) -> LoggedMessage:
-        direction: Literal["in", "out"] = "in" if line.direction == "inbound" else "out"
-        created = line.date_created or line.date_sent or datetime.now(UTC)
-        return LoggedMessage(
-            carrier_sid=line.sid,
-            direction=direction,
-            from_phone=line.from_,
-            to_phone=line.to,
-            body=line.body or "",
-            status=str(line.status),
-            created_at=created.astimezone(UTC) + self._offset,
-            error_code=str(line.error_code) if line.error_code else None,
-            media=int(line.num_media or 0),
-        )
-
     def _new_client(self) -> Client:
         client = Client(self.account_sid, self._token, http_client=_Http())
         if self._api_url:
@@ -205,6 +190,29 @@ class TwilioCarrier:
             raise CarrierError(f"unreadable answer ({type(error).__name__})", outcome="unknown") from error
         finally:
             self._idle.put(client)
+
+
+def _carrier_now(headers: dict[str, str]) -> datetime:
+    try:
+        return parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return datetime.now(UTC)
+
+
+def _logged(line: Any, ahead: timedelta) -> LoggedMessage:
+    direction: Literal["in", "out"] = "in" if line.direction == "inbound" else "out"
+    created = line.date_created or line.date_sent or datetime.now(UTC)
+    return LoggedMessage(
+        carrier_sid=line.sid,
+        direction=direction,
+        from_phone=line.from_,
+        to_phone=line.to,
+        body=line.body or "",
+        status=str(line.status),
+        created_at=created.astimezone(UTC) + ahead,
+        error_code=str(line.error_code) if line.error_code else None,
+        media=int(line.num_media or 0),
+    )
 
 
 class _Fields:

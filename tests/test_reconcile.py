@@ -1,0 +1,225 @@
+"""Texts of unknown fate against a carrier that breaks off: settled from its log, never blindly sent again."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlmodel import select
+
+from jobs import send_due, settle_unknown
+from service import claims, dispatch, outbox
+from service.db import session_on
+from service.models import Escalation, OutboundMessage
+from service.runtime import Runtime, make_runtime
+from tests.conftest import SetClock, settings_for
+from tests.standin_carrier import ACCEPT_BROKEN, ACCEPT_DROP, BROKEN, BUSY, DROP, StandIn, settings_of
+
+PHONE = "+13125550100"
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    standin = StandIn(receipts=()).start()
+    yield standin
+    standin.stop()
+
+
+@pytest.fixture
+def live(database_url: str, standin: StandIn, clock: SetClock) -> Iterator[Runtime]:
+    """A process on Twilio's library; pace off, so that only what a test asks for waits."""
+    settings = settings_for(database_url, pace=0, **settings_of(standin))
+    runtime = make_runtime(settings, clock=clock)
+    yield runtime
+    runtime.close()
+
+
+def queue(runtime: Runtime, kind: str = "notice", key: str = "k", **values) -> str:
+    now = runtime.clock()
+    with session_on(runtime.engine) as session:
+        given = {"to_phone": PHONE, "body": f"words {key}", "expires_at": now + timedelta(hours=2)} | values
+        message_id = outbox.queue(session, now=now, key=key, kind=kind, **given).id
+        session.commit()
+    return message_id
+
+
+def state(runtime: Runtime, message_id: str) -> str:
+    with session_on(runtime.engine) as session:
+        return session.get_one(OutboundMessage, message_id).status
+
+
+def reasons(runtime: Runtime) -> list[str]:
+    with session_on(runtime.engine) as session:
+        return [row.reason for row in session.exec(select(Escalation))]
+
+
+@pytest.mark.parametrize("fault", [ACCEPT_BROKEN, ACCEPT_DROP])
+def test_a_text_the_carrier_has_is_found_and_not_repeated(
+    live: Runtime, standin: StandIn, clock: SetClock, fault: str
+) -> None:
+    standin.script.append(fault)
+    message_id = queue(live)
+    assert dispatch.send_due(live, clock.now)["unknown"] == 1
+    assert state(live, message_id) == "unknown"
+    assert settle_unknown.run(live, clock.advance(seconds=5)) == {}  # too early to ask
+    assert settle_unknown.run(live, clock.advance(seconds=11)) == {"found": 1}
+    send_due.run(live, clock.now)
+    assert standin.got(PHONE) == ["words k"]
+    assert state(live, message_id) == "accepted"
+
+
+@pytest.mark.parametrize("fault", [BROKEN, DROP])
+def test_a_text_the_carrier_lacks_is_sent_again_after_looking(
+    live: Runtime, standin: StandIn, clock: SetClock, fault: str
+) -> None:
+    standin.script.append(fault)
+    message_id = queue(live)
+    dispatch.send_due(live, clock.now)
+    dispatch.send_due(live, clock.advance(seconds=14))
+    assert standin.got(PHONE) == []
+    assert settle_unknown.run(live, clock.advance(seconds=2)) == {"sent_again": 1}
+    dispatch.send_due(live, clock.now)
+    assert standin.got(PHONE) == ["words k"]
+    assert state(live, message_id) == "accepted"
+
+
+def test_a_safety_answer_is_looked_up_within_ten_seconds(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.script.append(DROP)
+    queue(live, "safety")
+    began = clock.now
+    dispatch.send_urgent(live, clock.now)
+    while not standin.got(PHONE):
+        settle_unknown.run(live, clock.advance(seconds=2))  # as often as the job ticks
+        dispatch.send_urgent(live, clock.now)
+    assert clock.now - began < timedelta(seconds=10)
+    assert standin.got(PHONE) == ["words k"]
+
+
+def test_a_safety_answer_waits_a_minute_for_an_unreadable_log_then_goes(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.script.append(DROP)
+    standin.log_answers.extend([500] * 200)
+    queue(live, "safety")
+    began = clock.now
+    dispatch.send_urgent(live, clock.now)
+    while not standin.got(PHONE):
+        settle_unknown.run(live, clock.advance(seconds=2))
+        dispatch.send_urgent(live, clock.now)
+    assert timedelta(seconds=60) <= clock.now - began <= timedelta(seconds=66)
+    assert standin.got(PHONE) == ["words k"]
+
+
+def test_other_texts_are_never_repeated_while_the_log_cannot_be_read(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.script.append(ACCEPT_DROP)
+    standin.log_answers.extend([500] * 1000)
+    message_id = queue(live, expires_at=clock.now + timedelta(minutes=10))
+    dispatch.send_due(live, clock.now)
+    for _ in range(45):
+        settle_unknown.run(live, clock.advance(seconds=16))
+        dispatch.send_due(live, clock.now)
+    assert standin.got(PHONE) == ["words k"]
+    assert state(live, message_id) == "unknown"
+    assert reasons(live) == ["undeliverable"]
+    assert settle_unknown.run(live, clock.advance(hours=1)) == {}  # settled for good
+
+
+def test_a_page_goes_again_at_once(live: Runtime, standin: StandIn, clock: SetClock) -> None:
+    standin.script.append(ACCEPT_DROP)
+    queue(live, "page")
+    dispatch.send_urgent(live, clock.now)
+    settle_unknown.run(live, clock.advance(seconds=1))
+    dispatch.send_urgent(live, clock.now)
+    assert standin.got(PHONE) == ["words k", "words k"]  # one too many is better than one too few
+
+
+def test_slow_down_is_obeyed_and_nothing_is_lost(live: Runtime, standin: StandIn, clock: SetClock) -> None:
+    standin.script.extend([BUSY, BUSY])
+    standin.retry_after = "3"
+    queue(live)
+    dispatch.send_due(live, clock.now)
+    dispatch.send_due(live, clock.advance(seconds=2))
+    assert sum(standin.posts.values()) == 1
+    dispatch.send_due(live, clock.advance(seconds=2))
+    dispatch.send_due(live, clock.advance(seconds=5))
+    assert standin.got(PHONE) == ["words k"]
+
+
+def test_what_the_carrier_would_not_take_in_time_becomes_a_task(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.script.extend([BUSY] * 500)
+    queue(live, expires_at=clock.now + timedelta(minutes=5))
+    for _ in range(40):
+        send_due.run(live, clock.advance(seconds=10))
+    assert standin.got(PHONE) == [] and reasons(live) == ["late_text"]
+
+
+# -- workers that died ---------------------------------------------------------------------------------------
+
+
+def other_process(live: Runtime) -> Runtime:
+    """Another worker on the same database, as after a restart."""
+    return make_runtime(live.settings, clock=live.clock)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_claim_whose_worker_died_is_settled_within_a_minute(
+    live: Runtime, standin: StandIn, clock: SetClock, reached: bool
+) -> None:
+    message_id = queue(live)
+    (claimed,), _ = claims.claim(live, outbox.URGENT_LANE, clock.now, 10)  # and the worker is gone
+    if reached:
+        standin.accept({"To": PHONE, "Body": claimed.body})
+    began = clock.now
+    worker = other_process(live)
+    while state(live, message_id) != "accepted":
+        settle_unknown.run(worker, clock.advance(seconds=2))
+        dispatch.send_due(worker, clock.now)
+    assert clock.now - began < timedelta(seconds=60)
+    assert standin.got(PHONE) == ["words k"]
+    worker.close()
+
+
+def test_a_jumping_clock_takes_no_text_out_of_living_hands(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    message_id = queue(live)
+    claims.claim(live, outbox.URGENT_LANE, clock.now, 10)
+    worker = other_process(live)
+    worker.monotonic = lambda: 100.0  # no time passes, whatever the clock says
+    for hours in (1, -2, 5):
+        assert settle_unknown.run(worker, clock.advance(hours=hours)) == {}
+    assert state(live, message_id) == "claimed"
+    worker.monotonic = lambda: 125.0
+    clock.advance(hours=-20)  # the lease now lies in the far future
+    assert settle_unknown.run(worker, clock.now) == {"sent_again": 1}
+    worker.close()
+
+
+def test_the_same_words_twice_to_one_phone_are_told_apart(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    first, second = queue(live, key="1", body="same"), queue(live, key="2", body="same")
+    standin.script.extend([ACCEPT_DROP, DROP])
+    dispatch.send_due(live, clock.now)
+    assert settle_unknown.run(live, clock.advance(seconds=16)) == {"found": 1, "sent_again": 1}
+    dispatch.send_due(live, clock.now)
+    assert standin.got(PHONE) == ["same", "same"]
+    assert {state(live, first), state(live, second)} == {"accepted"}
+
+
+def test_stopping_gives_back_what_was_not_offered(live: Runtime, standin: StandIn, clock: SetClock) -> None:
+    ids = [queue(live, key=f"{number}") for number in range(20)]
+    live.stopping.set()
+    lane = dispatch.Lane(live, outbox.URGENT_LANE)
+    claimed, _ = claims.claim(live, outbox.URGENT_LANE, clock.now, 20)
+    for one in claimed:
+        lane.in_hand.add(one.id)
+        lane.finished.put((one, lane._call(one, 0.0)))
+    lane.close()
+    assert {state(live, message_id) for message_id in ids} == {"planned"}
+    assert standin.texts() == {}
