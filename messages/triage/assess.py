@@ -5,7 +5,8 @@ from functools import cache
 from typing import Protocol
 
 from messages.triage.assessment import Answer, Assessment, Context, Finding, RuleReading, Weight
-from messages.triage.rules import CATALOGUE, read_rules
+from messages.triage.catalogue import catalogue
+from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
 
 
@@ -45,7 +46,7 @@ def assess(
     try:
         rules = read_rules(text, asked, language, context)
     except Exception:  # promise: triage fails towards a human
-        return Assessment(Urgency.ROUTINE, False, (), None, CATALOGUE)
+        return Assessment(Urgency.ROUTINE, False, (), None, _version())
     weigh = _learned_reader()
     if weigh is None:
         return _assessment(rules.urgency, rules.understood, rules, ())
@@ -59,7 +60,8 @@ def assess(
 
 def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[Weight, ...]) -> Assessment:
     """The more serious of both; the reader's ``none`` counts only where no rule knew the text."""
-    if not rules.understood and not rules.findings and quiet and urgency is Urgency.NONE:
+    unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
+    if unknown and quiet and urgency is Urgency.NONE:
         return _assessment(Urgency.NONE, True, rules, weighed)
     result = worst(rules.urgency, urgency)
     return _assessment(result, rules.understood or urgency > Urgency.ROUTINE, rules, weighed)
@@ -71,4 +73,11 @@ def _assessment(
     if urgency is Urgency.NONE and not understood:
         urgency = Urgency.ROUTINE
     answer: Answer | None = rules.answer
-    return Assessment(urgency, understood, rules.findings, answer, CATALOGUE, weighed)
+    return Assessment(urgency, understood, rules.findings, answer, _version(), weighed)
+
+
+def _version() -> str:
+    try:
+        return catalogue().version
+    except Exception:
+        return "unreadable"

@@ -93,7 +93,9 @@ def scores(
     )
 
 
-def weighed(known: Model, read: list[str], asked: str | None, which: int, most: int = 5) -> tuple[Weight, ...]:
+def weighed(
+    known: Model, read: list[str], asked: str | None, which: int, most: int = 5
+) -> tuple[Weight, ...]:
     """The words that weighed most towards a person looking: what is lost when one is left out."""
     if len(read) > 60:
         read = read[:60]

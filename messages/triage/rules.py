@@ -1,13 +1,154 @@
-"""Reading a text with the rules of the catalogue."""
+"""Reading a text with the rules of the catalogue: the half of triage that can always say why.
 
-from messages.triage.assessment import Context, RuleReading
-from messages.urgency import Urgency
+1. Our own words are blanked, the rest is cut into words.
+2. Patterns of the catalogue are found; surroundings give each its status (denied, gone, someone else's ...).
+3. Numbers are read: temperatures, scores, changes of score, the answer to the question asked.
+4. The most serious of all decides. ``none`` only where the text is positively known to need nobody.
+"""
 
-CATALOGUE = "2026.11.0"
+from dataclasses import replace
+
+from messages.reply import reaction_to, strip_own_words
+from messages.triage import numbers
+from messages.triage.answers import opens_with, read_answer, temperatures, yes_or_no
+from messages.triage.assessment import Answer, Context, Finding, RuleReading
+from messages.triage.catalogue import catalogue
+from messages.triage.match import Matches, match_all
+from messages.triage.quiet import is_quiet
+from messages.triage.raising import raised
+from messages.triage.scope import Hit, settle
+from messages.triage.tokens import cut
+from messages.urgency import Urgency, worst
 
 
 def read_rules(
     text: str, asked: str | None = None, language: str | None = None, context: Context | None = None
 ) -> RuleReading:
-    """What the rules alone make of ``text``. Until the catalogue is in: a person reads everything."""
-    return RuleReading(Urgency.ROUTINE, False, (), None, ())
+    """What the rules alone make of ``text``. Raises CatalogueError when the catalogue cannot be read.
+
+    Both languages are always read: ``language`` is the enrollment's, and people mix.
+    """
+    known = catalogue()
+    own = strip_own_words(text)
+    if own != text and not own.strip(" \"'\u201c\u201d\u2018\u2019.>\n"):
+        return _reaction(text, asked)
+    tokens = cut(own, known.merges, known.fillers)
+    matches = match_all(tokens, asked)
+    findings = _findings(matches, text)
+    heat = temperatures(own, asked)
+    findings += numbers.fever_findings(heat, text)
+    answer = read_answer(own, asked, heat)
+    findings += numbers.pain_findings(own, text, asked, answer, matches)
+    findings += _yes_to_symptoms(own, text, asked, answer, findings, matches)
+    findings = _tidy(findings)
+    if context is not None:
+        findings, answer_urgency = raised(findings, answer, context)
+    else:
+        answer_urgency = Urgency.NONE
+    urgency, understood = _decide(own, asked, findings, answer, matches)
+    if answer_urgency > urgency:
+        urgency, understood = answer_urgency, True
+    return RuleReading(urgency, understood, tuple(findings), answer, _features(matches, findings, answer))
+
+
+def _reaction(text: str, asked: str | None) -> RuleReading:
+    """A phone's reaction to one of our texts: liking is an acknowledgement, never a denial of symptoms."""
+    word = reaction_to(text) or ""
+    pleased = word in ("liked", "loved", "laughed", "le", "me", "se")
+    if pleased and asked != "symptoms":
+        return RuleReading(Urgency.NONE, True, (), None, ("reaction",))
+    return RuleReading(Urgency.ROUTINE, False, (), None, ("reaction",))
+
+
+_LOWERED = {
+    "present": None,
+    "denied": Urgency.NONE,
+}
+
+
+def _findings(matches: Matches, text: str) -> list[Finding]:
+    hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("rule", ())]
+    settle(hits, matches)
+    starts, ends = matches.tokens.starts, matches.tokens.ends
+    result = []
+    for hit in hits:
+        start, end = starts[hit.start], ends[hit.end - 1]
+        urgency = _LOWERED.get(hit.status, Urgency.ROUTINE) or hit.rule.urgency
+        result.append(
+            Finding(hit.rule.concept, hit.status, text[start:end], start, end, hit.rule.name, urgency)
+        )
+    return result
+
+
+def _tidy(findings: list[Finding]) -> list[Finding]:
+    """One finding per concept and place: the most serious, then the longest."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda one: (-one.urgency.rank, one.start - one.end)):
+        if not any(
+            other.concept == finding.concept and other.start < finding.end and finding.start < other.end
+            for other in kept
+        ):
+            kept.append(finding)
+    return sorted(kept, key=lambda one: (one.start, one.end, one.concept))
+
+
+def _yes_to_symptoms(
+    own: str, text: str, asked: str | None, answer: Answer | None, findings: list[Finding], matches: Matches
+) -> list[Finding]:
+    """YES to the symptoms question asks for a call even when nothing more is said (guide)."""
+    if asked != "symptoms" or answer is None or answer.kind != "yes":
+        return []
+    if yes_or_no(own) is None and (findings or matches.found.get("calm") or matches.found.get("routine")):
+        return []
+    words = text.strip()
+    start = text.index(words) if words else 0
+    end = start + len(words)
+    return [
+        Finding(
+            "other_urgent", "present", text[start:end], start, end, "answer.yes_to_symptoms", Urgency.URGENT
+        )
+    ]
+
+
+def _decide(
+    own: str, asked: str | None, findings: list[Finding], answer: Answer | None, matches: Matches
+) -> tuple[Urgency, bool]:
+    urgency = worst(*(finding.urgency for finding in findings))
+    if urgency >= Urgency.ROUTINE:
+        return urgency, True
+    if matches.found.get("routine") or "?" in matches.tokens.words:
+        return Urgency.ROUTINE, bool(matches.found.get("routine"))
+    from_answer = _answer_urgency(own, asked, answer)
+    if from_answer is Urgency.ROUTINE:
+        return Urgency.ROUTINE, True
+    if is_quiet(own, asked, findings, answer, matches):
+        return Urgency.NONE, True
+    return Urgency.ROUTINE, False
+
+
+def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgency:
+    """What the answer to the question asks for by itself (guide): pain 5-7 and NO to bandage or blood thinner."""
+    if answer is None:
+        return Urgency.NONE
+    if asked == "pain" and answer.kind == "score" and answer.value is not None and answer.value >= 5:
+        return Urgency.ROUTINE
+    if asked in ("bandage", "blood_thinner") and answer.kind == "no":
+        if yes_or_no(own) == "no" or opens_with(own) == "no":
+            return Urgency.ROUTINE
+    return Urgency.NONE
+
+
+def _features(matches: Matches, findings: list[Finding], answer: Answer | None) -> tuple[str, ...]:
+    """Names of classes, hints, cues and findings seen, for the learned reader."""
+    features = {atom: None for atom in matches.spans if atom.startswith("@")}
+    for kind, found in matches.found.items():
+        features |= {f"{kind}:{rule.cue or rule.name}": None for rule, _, _ in found}
+    features |= {f"{finding.concept}={finding.status}": None for finding in findings}
+    if answer is not None:
+        features[f"answer:{answer.kind}"] = None
+    return tuple(features)
+
+
+def with_status(finding: Finding, urgency: Urgency) -> Finding:
+    """``finding`` with another urgency."""
+    return replace(finding, urgency=urgency)

@@ -1,0 +1,222 @@
+"""Finding patterns in a text: words become atoms, atoms become spans, spans become matches.
+
+1. Each word is looked up once (and remembered): its own literal, beginnings, classes, and for symptom words one
+   typing error.
+2. Phrases that make a class are found and join the words.
+3. Benign look-alikes are found; their words are taken out.
+4. Each pattern is tried only when the one element it cannot do without is there. Work per text is bounded.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from functools import cache
+
+from rapidfuzz.distance import OSA
+
+from messages.triage.catalogue import Catalogue, Rule, catalogue
+from messages.triage.pattern import Pattern
+from messages.triage.tokens import Tokens
+
+Span = tuple[int, int]
+# Per pattern and text. A text with more is read as far as this; the learned reader and people see the whole.
+_MOST_MATCHES = 24
+_MOST_TRIES = 10_000
+
+
+@dataclass(slots=True)
+class Matches:
+    """What was found in one text: matches by kind as (rule, first token, token after the last)."""
+
+    tokens: Tokens
+    spans: dict[str, list[Span]]
+    found: dict[str, list[tuple[Rule, int, int]]] = field(default_factory=dict)
+    tries: int = 0
+
+
+def match_all(tokens: Tokens, asked: str | None) -> Matches:
+    """Every match of the catalogue in ``tokens``."""
+    known = catalogue()
+    spans: dict[str, list[Span]] = {}
+    for index, word in enumerate(tokens.words):
+        for atom in atoms(word):
+            spans.setdefault(atom, []).append((index, index + 1))
+    matches = Matches(tokens, spans)
+    _phrases(matches, known)
+    candidates: list[tuple[Pattern, Rule]] = []
+    for atom in spans:
+        if atom in known.by_atom:
+            candidates += known.by_atom[atom]
+    benign = [(pattern, rule) for pattern, rule in candidates if rule.kind == "benign"]
+    if benign:
+        _try(matches, benign, asked)
+        _mask(matches)
+    _try(matches, [(pattern, rule) for pattern, rule in candidates if rule.kind != "benign"], asked)
+    return matches
+
+
+def _phrases(matches: Matches, known: Catalogue) -> None:
+    spans = matches.spans
+    waiting = list(spans)
+    while waiting:
+        atom = waiting.pop()
+        for pattern, emitted in known.phrases.get(atom, ()):
+            for start, end in find(pattern, matches):
+                for name in emitted:
+                    if name not in spans:
+                        waiting.append(name)
+                        spans[name] = [(start, end)]
+                    elif (start, end) not in spans[name]:
+                        spans[name].append((start, end))
+                        spans[name].sort()
+
+
+def _try(matches: Matches, candidates: list[tuple[Pattern, Rule]], asked: str | None) -> None:
+    seen: set[int] = set()
+    for pattern, rule in candidates:
+        if id(pattern) in seen or (rule.asked and asked not in rule.asked):
+            continue
+        seen.add(id(pattern))
+        for start, end in find(pattern, matches):
+            if rule.unless and _silenced(rule, matches, start):
+                continue
+            matches.found.setdefault(rule.kind, []).append((rule, start, end))
+
+
+def _silenced(rule: Rule, matches: Matches, start: int) -> bool:
+    segment = matches.tokens.segments[start]
+    return any(
+        matches.tokens.segments[first] == segment
+        for pattern in rule.unless
+        for first, _ in find(pattern, matches)
+    )
+
+
+def _mask(matches: Matches) -> None:
+    taken = {index for _, start, end in matches.found.get("benign", ()) for index in range(start, end)}
+    if not taken:
+        return
+    for atom, spans in list(matches.spans.items()):
+        kept = [span for span in spans if not any(index in taken for index in range(*span))]
+        if kept:
+            matches.spans[atom] = kept
+        else:
+            del matches.spans[atom]
+
+
+def find(pattern: Pattern, matches: Matches) -> list[Span]:
+    """Places where ``pattern`` stands: within one sentence, elements in order, gaps kept."""
+    rows: list[list[Span]] = []
+    spans = matches.spans
+    for element in pattern.elements:
+        if len(element) == 1:
+            row = spans.get(element[0])
+            if row is None:
+                return []
+        else:
+            row = [span for option in element if option in spans for span in spans[option]]
+            if not row:
+                return []
+            row.sort()
+        rows.append(row)
+    weights = matches.tokens.weights
+    last = len(matches.tokens.words)
+    result: list[Span] = []
+    for start, end in rows[0]:
+        if pattern.at_start and weights[start] > 0:
+            break
+        stop = _follow(pattern, rows, 1, end, matches)
+        if stop and not (pattern.at_end and weights[last] - weights[stop] > 0):
+            result.append((start, stop))
+            if len(result) >= _MOST_MATCHES:
+                break
+    return result
+
+
+def _follow(pattern: Pattern, rows: list[list[Span]], step: int, end: int, matches: Matches) -> int:
+    """The token after the last element when elements from ``step`` on follow ``end``, else 0."""
+    if step == len(rows):
+        return end
+    matches.tries += 1
+    if matches.tries > _MOST_TRIES:
+        return 0
+    row, tokens = rows[step], matches.tokens
+    weights, segments = tokens.weights, tokens.segments
+    farthest = weights[end] + pattern.gaps[step]
+    for position in range(bisect_left(row, (end, 0)), len(row)):
+        start, stop = row[position]
+        if weights[start] > farthest or segments[start] != segments[end - 1]:
+            return 0
+        found = _follow(pattern, rows, step + 1, stop, matches)
+        if found:
+            return found
+    return 0
+
+
+_REMEMBERED: dict[str, tuple[str, ...]] = {}
+
+
+def atoms(word: str) -> tuple[str, ...]:
+    """What a word stands for: literals, beginnings and classes of the catalogue (also through an alias, a spoken
+    -in for -ing, drawn-out letters or one typing error in a symptom word). Remembered for the commonest words."""
+    known = _REMEMBERED.get(word)
+    if known is None:
+        known = _atoms(word)
+        if len(_REMEMBERED) < 50_000:
+            _REMEMBERED[word] = known
+    return known
+
+
+def _atoms(word: str) -> tuple[str, ...]:
+    known = catalogue()
+    word = known.aliases.get(word, word)
+    found = _exact(word, known)
+    if found or not word[0].isalpha() or word in known.real_words or word in known.fillers:
+        return found
+    if word.endswith("in") and (found := _exact(word + "g", known)):
+        return found
+    for shorter in _undrawn(word):
+        if found := _exact(known.aliases.get(shorter, shorter), known):
+            return found
+    return _nearest(word, known)
+
+
+def _exact(word: str, known: Catalogue) -> tuple[str, ...]:
+    found = dict.fromkeys(known.words.get(word, ()))
+    for length in range(3, len(word) + 1):
+        found.update(dict.fromkeys(known.beginnings.get(word[:length], ())))
+    return tuple(found)
+
+
+def _undrawn(word: str) -> tuple[str, ...]:
+    """``sooooo`` as ``soo`` and ``so``; nothing when no letter is repeated."""
+    twice, once = [], []
+    run = 0
+    for index, letter in enumerate(word):
+        run = run + 1 if index and word[index - 1] == letter else 1
+        if run <= 2:
+            twice.append(letter)
+        if run == 1:
+            once.append(letter)
+    shorter = dict.fromkeys(("".join(twice), "".join(once)))
+    shorter.pop(word, None)
+    return tuple(shorter)
+
+
+def _nearest(word: str, known: Catalogue) -> tuple[str, ...]:
+    """The symptom word one typing error away (two from nine letters on); clinical notes 3.7."""
+    if not 5 <= len(word) <= 16:
+        return ()
+    allowed = 2 if len(word) >= 9 else 1
+    best, distance = "", allowed + 1
+    for candidate in known.tolerated.get(word[0], ()):
+        if abs(len(candidate) - len(word)) <= allowed:
+            steps = OSA.distance(word, candidate, score_cutoff=allowed)
+            if steps < distance:
+                best, distance = candidate, steps
+    return _exact(best, known) if best else ()
+
+
+@cache
+def warm() -> None:
+    """Compile the catalogue now rather than with the first reply."""
+    catalogue()

@@ -1,0 +1,51 @@
+"""When a reply is positively known to need nobody. Anything else that was not understood goes to a person."""
+
+from messages.triage.answers import yes_or_no
+from messages.triage.assessment import Answer, Finding
+from messages.triage.match import Matches
+
+# Words nobody has vouched for that a quiet reply may hold. Chosen on families not used for writing the rules: no
+# red flag may pass here.
+_MOST_UNKNOWN = 4
+
+
+def is_quiet(
+    own: str, asked: str | None, findings: list[Finding], answer: Answer | None, matches: Matches
+) -> bool:
+    """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and nothing
+    else that could matter."""
+    if matches.found.get("hint"):
+        return False
+    whole = yes_or_no(own)
+    if whole == "no" and asked in ("symptoms", "pain"):
+        return True
+    if whole == "yes" and asked in ("bandage", "blood_thinner", "general"):
+        return True
+    low_pain = asked == "pain" and answer is not None and answer.kind == "score" and (answer.value or 0) < 5
+    good_answer = answer is not None and (
+        (asked in ("bandage", "blood_thinner") and answer.kind == "yes")
+        or (asked == "symptoms" and answer.kind == "no")
+    )
+    calm = bool(matches.found.get("calm"))
+    if not (low_pain or good_answer or calm or findings):
+        return False
+    if any(cue.cue in ("resolved", "current") for cue, _, _ in matches.found.get("cue", ())):
+        return False
+    return len(unknown_words(matches)) <= _MOST_UNKNOWN
+
+
+def unknown_words(matches: Matches) -> list[str]:
+    """Words that carry meaning and that nothing in the catalogue accounts for."""
+    tokens = matches.tokens
+    covered = set()
+    for kind in ("calm", "benign", "rule", "cue"):
+        for _, start, end in matches.found.get(kind, ()):
+            covered.update(range(start, end))
+    for atom in ("@denial", "@denial_reach", "@denial_link", "@plain"):
+        for start, end in matches.spans.get(atom, ()):
+            covered.update(range(start, end))
+    return [
+        word
+        for index, word in enumerate(tokens.words)
+        if tokens.weights[index + 1] > tokens.weights[index] and index not in covered and word[0].isalnum()
+    ]

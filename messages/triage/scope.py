@@ -1,0 +1,181 @@
+"""What a found symptom's surroundings say about it: denied, gone, long ago, someone else's, only asked about.
+
+Everything is scoped to the sentence, and inside it to what the denial or remark can reach. When in doubt a symptom
+is present: triage fails towards a human.
+"""
+
+from dataclasses import dataclass
+
+from messages.triage.assessment import Status
+from messages.triage.catalogue import Rule
+from messages.triage.match import Matches, Span
+
+# Words that carry meaning which a remark may reach over, inside one sentence.
+_NEAR, _FAR = 7, 14
+
+
+@dataclass(slots=True)
+class Hit:
+    """A rule's match with its status."""
+
+    rule: Rule
+    start: int
+    end: int
+    status: Status = "present"
+
+
+def settle(hits: list[Hit], matches: Matches) -> None:
+    """Give every hit its status, left to right (a list carries one denial along: "no fever, chills or rash")."""
+    cues = _cues(matches)
+    for hit in sorted(hits, key=lambda one: one.start):
+        hit.status = _status(hit, hits, cues, matches)
+
+
+def _cues(matches: Matches) -> dict[str, list[Span]]:
+    cues: dict[str, list[Span]] = {}
+    for rule, start, end in matches.found.get("cue", ()):
+        cues.setdefault(rule.cue, []).append((start, end))
+    return cues
+
+
+def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> Status:
+    if not hit.rule.fixed and _denied(hit, hits, cues, matches):
+        return "denied"
+    if _reached(hit, cues.get("not_patient", []), matches, anywhere=True):
+        return "other_person"
+    if _reached(hit, cues.get("other_person", []), matches, before=True):
+        return "other_person"
+    if _reached(hit, cues.get("current", []), matches):
+        return "present"
+    if _reached(hit, cues.get("hypothetical", []), matches, before=True):
+        return "hypothetical"
+    if _asked(hit, cues, matches):
+        return "asked"
+    if _reached(hit, cues.get("past", []), matches):
+        return "past"
+    if _reached(hit, cues.get("baseline", []), matches) or _starts_next(
+        hit, cues.get("baseline", []), matches
+    ):
+        return "baseline"
+    if _reached(hit, cues.get("resolved", []), matches) or _starts_next(
+        hit, cues.get("resolved", []), matches
+    ):
+        return "resolved"
+    return "present"
+
+
+def _reached(
+    hit: Hit, cues: list[Span], matches: Matches, before: bool = False, anywhere: bool = False
+) -> bool:
+    """Whether a remark of the same sentence is near enough; ``before``: only one that precedes the symptom."""
+    if not cues:
+        return False
+    if anywhere:
+        return True
+    weights, segments = matches.tokens.weights, matches.tokens.segments
+    for start, end in cues:
+        if segments[start] != segments[hit.start]:
+            continue
+        if start >= hit.start and end <= hit.end:
+            if not before or start == hit.start:
+                return True
+        elif end <= hit.start or start < hit.start:
+            if weights[hit.start] - weights[min(end, hit.start)] <= _FAR and not _contrast(
+                end, hit.start, matches
+            ):
+                return True
+        elif not before and weights[start] - weights[min(hit.end, start)] <= _FAR:
+            if not _contrast(hit.end, start, matches):
+                return True
+    return False
+
+
+def _contrast(start: int, end: int, matches: Matches) -> bool:
+    """Whether "but" or its like stands between two tokens."""
+    return any(start <= first < end for first, _ in matches.spans.get("@contrast", ()))
+
+
+def _starts_next(hit: Hit, cues: list[Span], matches: Matches) -> bool:
+    """Whether the next sentence opens with the remark ("Was numb last night. All gone now")."""
+    segments, weights = matches.tokens.segments, matches.tokens.weights
+    after = next(
+        (i for i in range(hit.end, len(matches.tokens.words)) if segments[i] > segments[hit.start]), None
+    )
+    if after is None:
+        return False
+    return any(
+        segments[start] == segments[after] and weights[start] - weights[after] <= 2 for start, _ in cues
+    )
+
+
+def _asked(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
+    """A question about the symptom by someone who does not say that they have it."""
+    words, segments = matches.tokens.words, matches.tokens.segments
+    segment = segments[hit.start]
+    opened = _reached(hit, cues.get("asking", []), matches, before=True)
+    tail = hit.end
+    while tail < len(words) and segments[tail] == segment and words[tail] not in ".!?;":
+        tail += 1
+    marked = tail < len(words) and words[tail] == "?"
+    if not (opened or marked):
+        return False
+    first = hit.start
+    while first > 0 and segments[first - 1] == segment:
+        first -= 1
+    owners = matches.spans.get("@owner", ())
+    owned = any(first <= start < tail for start, _ in owners)
+    if owned and not _reached(hit, cues.get("asking_strong", []), matches, before=True):
+        return False
+    return opened
+
+
+def _denied(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> bool:
+    return _denied_before(hit, hits, cues, matches) or _denied_after(hit, cues, matches)
+
+
+def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> bool:
+    """Walk left from the symptom over words a denial reaches through, until a denial or anything else."""
+    words, segments = matches.tokens.words, matches.tokens.segments
+    pseudo = {index for start, end in cues.get("pseudo_denial", ()) for index in range(start, end)}
+    denials = {start for start, _ in matches.spans.get("@denial", ())}
+    light = {index for start, end in matches.spans.get("@denial_reach", ()) for index in range(start, end)}
+    links = {start for start, _ in matches.spans.get("@denial_link", ())}
+    ends_of = {other.end: other for other in hits if other is not hit and other.start < hit.start}
+    covered = {
+        index: other for other in hits if other is not hit and other.start < hit.start
+        for index in range(other.start, min(other.end, hit.start))
+    }  # fmt: skip
+    index, linked = hit.start - 1, False
+    while index >= 0 and segments[index] == segments[hit.start]:
+        if index in denials and index not in pseudo:
+            return not (words[index] in ("no", "nope", "nah") and words[index + 1] == "," and linked is False)
+        if index in covered and not _inside(hit, covered[index]):
+            other = covered[index]
+            if other.status == "denied" and (linked or index + 1 in ends_of or other.end >= hit.start):
+                return True
+            return False
+        if words[index] in (",", "/", "-", "&") or index in links:
+            linked = True
+        elif not (index in light or words[index] in ('"', "(", "*")):
+            return False
+        index -= 1
+    return False
+
+
+def _inside(hit: Hit, other: Hit) -> bool:
+    return other.start <= hit.start and hit.end <= other.end
+
+
+def _denied_after(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
+    """ "numbness? nope", "fever no", "tingling: none": a bare denial right behind, with nothing following it."""
+    words, count = matches.tokens.words, len(matches.tokens.words)
+    after = hit.end
+    while after < count and words[after] in ("?", ":", "-", ",", "=", "\u2026") and after - hit.end < 2:
+        after += 1
+    denials = {start for start, _ in matches.spans.get("@denial_answer", ())}
+    if after >= count or after not in denials:
+        return False
+    behind = after + 1
+    if behind >= count or words[behind] in (".", ",", ";", "!", "\n", "\u2026", "/"):
+        return True
+    return words[hit.end] in ("?", ":", "-", "=")

@@ -1,0 +1,68 @@
+"""A text cut into words with their places, in one pass."""
+
+import re
+from dataclasses import dataclass
+
+from messages.reply import normalise
+
+# Longest text that is read word by word; carriers join at most ten segments (1,530 characters).
+LONGEST = 2000
+_TOKEN = re.compile(
+    r"\d+(?:[.,]\d+)?(?![\w.,]?\d)(?:(?=[^\w'])|$|(?=[a-z]{1,2}\b))"
+    r"|[^\W_]+(?:['\x01][^\W_\x01]+)*"
+    r"|[.!?;\n]+|[,:()/\\&+=*\"-]"
+    r"|[\u2600-\u27bf\U0001f300-\U0001faff]"
+)
+_STRONG = frozenset(".!?;\n")
+_WEIGHTLESS = frozenset('-"()/&+=*\\')
+PAUSE = "\u2026"
+
+
+@dataclass(slots=True)
+class Tokens:
+    """Words and marks of a text. ``words[i]`` is folded, without apostrophes; ``starts``/``ends`` are offsets in
+    the raw text. ``segments[i]`` counts sentence ends before the word; ``weights`` is a running count of words
+    that carry meaning, so that ``weights[j] - weights[i]`` is a distance that fillers do not stretch."""
+
+    words: list[str]
+    starts: list[int]
+    ends: list[int]
+    segments: list[int]
+    weights: list[int]
+
+
+def cut(text: str, merges: dict[tuple[str, str], str], fillers: frozenset[str]) -> Tokens:
+    """The tokens of ``text``: two words that belong together ("can not") become one, marks stay as tokens."""
+    words: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in _TOKEN.finditer(normalise(text[:LONGEST])):
+        word = match.group()
+        if not word.isascii() or "'" in word:
+            word = word.replace("'", "").replace("\x01", "")
+        elif word[0] in _STRONG:
+            word = "?" if "?" in word else PAUSE if word.startswith("..") else word[0]
+        if words and (words[-1], word) in merges:
+            words[-1] = merges[words[-1], word]
+            ends[-1] = match.end()
+            continue
+        words.append(word)
+        starts.append(match.start())
+        ends.append(match.end())
+    segments, weights = _measure(words, fillers)
+    return Tokens(words, starts, ends, segments, weights)
+
+
+def _measure(words: list[str], fillers: frozenset[str]) -> tuple[list[int], list[int]]:
+    segments: list[int] = []
+    weights = [0]
+    segment = weight = 0
+    for word in words:
+        segments.append(segment)
+        if word in _STRONG:
+            segment += 1
+        elif word not in fillers and word not in _WEIGHTLESS:
+            weight += 1
+        weights.append(weight)
+    segments.append(segment)
+    return segments, weights
