@@ -1,6 +1,5 @@
 """Which standard text goes back to the person who wrote, and putting it into the outbox."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -31,7 +30,6 @@ WEIGHT = {
     "media_received": 2,
     "unknown_sender_urgent": 2,
 }
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 def text_for(reading: Reading, *, known: bool, caregiver: bool, reason: str | None) -> str | None:
@@ -80,14 +78,8 @@ def _urgent(reading: Reading, known: bool, caregiver: bool) -> str:
 
 
 def body_of(runtime: Runtime, key: str, language: str) -> str:
-    """The text behind a key, filled. To a number nobody knows no clinic is named."""
-    values = {"clinic": runtime.site.clinic_name, "phone": runtime.site.clinic_phone}
-    if key == "crisis_unknown_sender":
-        sentences = _SENTENCE.split(standard_text("safety_suicidal", language, **values))
-        return " ".join(sentences[:-1])
-    if key == "unknown_sender_urgent":
-        key = "unknown_sender"
-    return standard_text(key, language, **values)
+    """The text behind a key, filled with the clinic's name and number."""
+    return standard_text(key, language, clinic=runtime.site.clinic_name, phone=runtime.site.clinic_phone)
 
 
 def send_safety(

@@ -148,7 +148,14 @@ def open_escalation(
                 raise
         else:
             write_event(
-                session, fresh, now=now, kind="opened", actor=actor, reason=reason, urgency=str(urgency)
+                session,
+                fresh,
+                now=now,
+                kind="opened",
+                actor=actor,
+                reason=reason,
+                urgency=str(urgency),
+                reply_id=reply_id,
             )
             session.flush()
             return fresh

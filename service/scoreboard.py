@@ -1,0 +1,149 @@
+"""How well the clinic watches: figures of the last days, counted from the rows, nothing estimated."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from sqlmodel import Session, col, func, select
+
+from messages.site import Site
+from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply
+
+SPAN = timedelta(days=30)
+ALARMING = ("emergency", "urgent")
+MOST_ESCALATIONS = 20_000
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast escalations of one urgency were met. Durations; None where there is nothing to count."""
+
+    urgency: str
+    opened: int
+    acknowledged: timedelta | None
+    contacted: timedelta | None
+    in_time: int
+    judged: int
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """Figures of ``SPAN`` before now."""
+
+    speeds: tuple[Speed, ...]
+    false_alarms: int
+    resolved: int
+    enrolled: int
+    replies: int
+    silent_by_cause: tuple[tuple[str, int], ...]
+    texts_by_day: tuple[tuple[str, int, int, int], ...]
+    replies_by_day: tuple[tuple[str, int, int, int], ...]
+    answers: tuple[tuple[str, int, int], ...]
+
+
+def scoreboard(session: Session, site: Site, now: datetime) -> Scoreboard:
+    """Count the last thirty days."""
+    since = now - SPAN
+    found = session.exec(
+        select(Escalation)
+        .where(Escalation.opened_at >= since)
+        .order_by(col(Escalation.opened_at).desc())
+        .limit(MOST_ESCALATIONS)
+    ).all()
+    resolved = [item for item in found if item.status == "resolved"]
+    return Scoreboard(
+        speeds=tuple(_speed(urgency, found, now) for urgency in ALARMING),
+        false_alarms=sum(item.disposition == "false_alarm" for item in resolved),
+        resolved=len(resolved),
+        enrolled=_count(session, Enrollment.enrolled_at, since),
+        replies=_count(session, Reply.received_at, since),
+        silent_by_cause=_silent(session, since),
+        texts_by_day=_texts_by_day(session, now),
+        replies_by_day=_replies_by_day(session, since),
+        answers=_answers(session, since),
+    )
+
+
+def _count(session: Session, column: object, since: datetime) -> int:
+    return session.exec(select(func.count()).where(col(column) >= since)).one()
+
+
+def _speed(urgency: str, found: Sequence[Escalation], now: datetime) -> Speed:
+    """Median time to acknowledgement and contact; in time means within the escalation's own clock."""
+    mine = [item for item in found if item.urgency == urgency and item.disposition != "false_alarm"]
+    acknowledged = [item.acknowledged_at - item.raised_at for item in mine if item.acknowledged_at]
+    contacted = [item.contacted_at - item.raised_at for item in mine if item.contacted_at]
+    judged = [item for item in mine if item.contacted_at or item.contact_by <= now]
+    in_time = sum(1 for item in judged if item.contacted_at and item.contacted_at <= item.contact_by)
+    return Speed(
+        urgency,
+        len(mine),
+        median(acknowledged) if acknowledged else None,
+        median(contacted) if contacted else None,
+        in_time,
+        len(judged),
+    )
+
+
+def _silent(session: Session, since: datetime) -> tuple[tuple[str, int], ...]:
+    rows = session.exec(
+        select(PlanItem.silence_cause, func.count())
+        .where(PlanItem.status == "silent", PlanItem.due_at >= since)
+        .group_by(PlanItem.silence_cause)
+    ).all()
+    return tuple(sorted(((cause or "ignored", count) for cause, count in rows), key=lambda row: -row[1]))
+
+
+def _texts_by_day(session: Session, now: datetime) -> tuple[tuple[str, int, int, int], ...]:
+    """Delivered, on their way, lost: per day of the last two weeks (UTC days)."""
+    start = (now - timedelta(days=13)).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = session.exec(
+        select(OutboundMessage.accepted_at, OutboundMessage.settled_at, OutboundMessage.status).where(
+            col(OutboundMessage.accepted_at) >= start
+        )
+    ).all()
+    days: dict[str, Counter[str]] = {f"{start + timedelta(days=day):%m-%d}": Counter() for day in range(14)}
+    for accepted_at, _, status in rows:
+        fate = {"delivered": "good", "undelivered": "bad", "failed": "bad"}.get(status, "way")
+        key = f"{accepted_at:%m-%d}"
+        if key in days:
+            days[key][fate] += 1
+    return tuple((day, seen["good"], seen["way"], seen["bad"]) for day, seen in days.items())
+
+
+def _replies_by_day(session: Session, since: datetime) -> tuple[tuple[str, int, int, int], ...]:
+    """Routine, urgent and emergency replies by day after the procedure, the first two weeks."""
+    rows = session.exec(
+        select(Reply.received_at, Reply.urgency, Enrollment.procedure_at)
+        .join(Enrollment, col(Enrollment.patient_id) == Reply.patient_id)
+        .where(Reply.received_at >= since, col(Reply.urgency).in_(("routine", *ALARMING)))
+        .limit(MOST_ESCALATIONS)
+    ).all()
+    seen: dict[int, Counter[str]] = defaultdict(Counter)
+    for received_at, urgency, procedure_at in rows:
+        day = (received_at - procedure_at).days
+        if 0 <= day <= 14:
+            seen[day][urgency] += 1
+    return tuple(
+        (str(day), seen[day]["routine"], seen[day]["urgent"], seen[day]["emergency"]) for day in range(15)
+    )
+
+
+def _answers(session: Session, since: datetime) -> tuple[tuple[str, int, int], ...]:
+    """Per check-in that asks something: how many were answered of those that are over."""
+    rows = session.exec(
+        select(PlanItem.key, PlanItem.status, func.count())
+        .where(
+            col(PlanItem.asks).is_not(None),
+            PlanItem.due_at >= since,
+            col(PlanItem.status).in_(("answered", "silent", "expired")),
+        )
+        .group_by(PlanItem.key, PlanItem.status)
+    ).all()
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, status, count in rows:
+        seen[key][status] += count
+    shares = [(key, counted["answered"], sum(counted.values())) for key, counted in seen.items()]
+    return tuple(sorted(shares))
