@@ -1,0 +1,262 @@
+"""Who may come in: one guard for every page, one for every act.
+
+Anonymous looks are sent to the sign-in page and come back afterwards; acts need the right role, a request
+from our own pages (Origin, Sec-Fetch-Site) and the token of the session.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from hmac import compare_digest
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from sqlmodel import Session
+from starlette.datastructures import FormData
+
+from service import accounts, audit
+from service.db import reading, session_on
+from service.models import Member
+from service.runtime import Runtime
+from service.settings import is_loopback
+from service.web import render
+from service.web.words import chosen, translate
+
+MOST_FIELDS = 60
+LONGEST_PART = 2 * 1024 * 1024
+
+
+@dataclass
+class Desk:
+    """A signed-in member at work on one request. ``session`` only looks; acts open their own."""
+
+    request: Request
+    runtime: Runtime
+    member: Member
+    csrf_token: str
+    now: datetime
+    session: Session
+    form: FormData = field(default_factory=FormData)
+
+    @property
+    def language(self) -> str:
+        return self.member.language
+
+    @property
+    def zone(self) -> str:
+        return str((self.member.preferences or {}).get("timezone") or self.runtime.site.timezone)
+
+    @property
+    def may_act(self) -> bool:
+        return accounts.may_act(self.member.role)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the page refreshes itself: no look of a person, so neither activity nor audit."""
+        return self.request.headers.get("x-live") == "1"
+
+    def t(self, sentence: str, **values: object) -> str:
+        return translate(self.language, sentence, **values)
+
+    def looked(self, action: str, subject_kind: str, subject_id: str | None = None, **detail: object) -> None:
+        """Put this look into the audit trail."""
+        if self.is_live:
+            return
+        with session_on(self.runtime.engine) as session:
+            audit.record(
+                session, now=self.now, actor=self.member.email, action=action, subject_kind=subject_kind,
+                subject_id=subject_id, address=address_of(self.request), detail=detail or None,
+            )  # fmt: skip
+            session.commit()
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        shared = {
+            "member": self.member,
+            "may_act": self.may_act,
+            "csrf_token": self.csrf_token,
+            "preferences": self.member.preferences or {},
+            "now": self.now,
+        }
+        return render.page(
+            self.request,
+            template,
+            {**shared, **values},
+            status=status,
+            language=self.language,
+            zone=self.zone,
+        )
+
+    def text(self, name: str, longest: int = 2000) -> str:
+        """One form field, trimmed. Raises 422 for one that is too long."""
+        value = self.form.get(name)
+        value = value.strip() if isinstance(value, str) else ""
+        if len(value) > longest:
+            raise HTTPException(422, self.t("That is too long: {count} characters at most.", count=longest))
+        return value
+
+
+def address_of(request: Request) -> str | None:
+    return request.client.host if request.client else None
+
+
+def cookie_name(runtime: Runtime) -> str:
+    """The ``__Host-`` prefix needs https; on a plain loopback address a plain name is used."""
+    return "__Host-aftercare" if runtime.settings.is_https else "aftercare"
+
+
+def safe_next(target: str | None) -> str:
+    """Where to go after sign-in: a path of ours, never another site, never back to the sign-in page."""
+    target = target or "/"
+    parts = urlsplit(target)
+    is_ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc
+    if not is_ours or any(ord(sign) < 33 or sign == "\\" for sign in target):
+        return "/"
+    return "/" if parts.path.startswith(("/sign-", "/live")) else target
+
+
+def to_sign_in(request: Request) -> HTTPException:
+    here = request.url.path
+    if request.method == "GET" and request.url.query:
+        here += f"?{request.url.query}"
+    elif request.method != "GET":
+        referer = urlsplit(request.headers.get("referer", ""))
+        here = referer.path or "/"
+    target = quote(safe_next(here), safe="/")
+    return HTTPException(303, headers={"Location": f"/sign-in?next={target}"})
+
+
+def _seat(request: Request, stack: ExitStack) -> Desk | None:
+    runtime: Runtime = request.app.state.runtime
+    token = request.cookies.get(cookie_name(runtime))
+    if not token or len(token) > 200:
+        return None
+    now = runtime.clock()
+    session = stack.enter_context(reading(runtime.engine))
+    visit = accounts.visit(session, token, now)
+    if visit is None or visit.state != "active":
+        return None
+    is_look = request.headers.get("x-live") != "1"
+    if is_look and now - visit.seen_at >= accounts.SEEN_EVERY:
+        with session_on(runtime.engine) as writing:
+            accounts.note_activity(writing, token, now)
+    return Desk(request, runtime, visit.member, visit.csrf_token, now, session)
+
+
+def signed_in(request: Request) -> Iterator[Desk]:
+    """Any member may look. Anonymous: 303 to the sign-in page."""
+    with ExitStack() as stack:
+        desk = _seat(request, stack)
+        if desk is None:
+            raise to_sign_in(request)
+        yield desk
+
+
+def perhaps_signed_in(request: Request) -> Iterator[Desk | None]:
+    """For pages that are open on the machine itself: the member, or None."""
+    with ExitStack() as stack:
+        yield _seat(request, stack)
+
+
+async def posted(request: Request) -> FormData:
+    """The fields of a form, bounded; refused when another site sent it."""
+    refuse_other_sites(request)
+    return await request.form(max_fields=MOST_FIELDS, max_files=2, max_part_size=LONGEST_PART)
+
+
+def refuse_other_sites(request: Request) -> None:
+    """403 unless the browser says that the request comes from one of our own pages (or says nothing)."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None and site not in ("same-origin", "none"):
+        raise HTTPException(403, "This request came from another site.")
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    runtime: Runtime = request.app.state.runtime
+    ours = {request.headers.get("host", ""), urlsplit(runtime.settings.public_url).netloc}
+    if urlsplit(origin).netloc not in ours:
+        raise HTTPException(403, "This request came from another site.")
+
+
+def acting(
+    request: Request, desk: Annotated[Desk, Depends(signed_in)], form: Annotated[FormData, Depends(posted)]
+) -> Desk:
+    """A member with any role changes something of their own."""
+    token = form.get("csrf") or request.headers.get("x-csrf-token") or ""
+    if not isinstance(token, str) or not compare_digest(token.encode(), desk.csrf_token.encode()):
+        raise HTTPException(403, desk.t("This form is too old. Load the page again and repeat what you did."))
+    desk.form = form
+    return desk
+
+
+def caring(desk: Annotated[Desk, Depends(acting)]) -> Desk:
+    """A nurse, clinician or admin acts for a patient."""
+    if not desk.may_act:
+        raise HTTPException(403, desk.t("Your role may look but not act. Ask an admin to change it."))
+    return desk
+
+
+def administering(desk: Annotated[Desk, Depends(acting)]) -> Desk:
+    """An admin changes the team."""
+    if desk.member.role != "admin":
+        raise HTTPException(403, desk.t("Only an admin may do this."))
+    return desk
+
+
+def looking_as_admin(desk: Annotated[Desk, Depends(signed_in)]) -> Desk:
+    if desk.member.role != "admin":
+        raise HTTPException(403, desk.t("Only an admin may do this."))
+    return desk
+
+
+SignedIn = Annotated[Desk, Depends(signed_in)]
+PerhapsSignedIn = Annotated[Desk | None, Depends(perhaps_signed_in)]
+Acting = Annotated[Desk, Depends(acting)]
+Caring = Annotated[Desk, Depends(caring)]
+Administering = Annotated[Desk, Depends(administering)]
+AdminLooking = Annotated[Desk, Depends(looking_as_admin)]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages too, in the reader's language, never JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        inner = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await inner(request)
+            except HTTPException as error:
+                return error_page(request, error)
+
+        return answer
+
+
+def error_page(request: Request, error: HTTPException) -> Response:
+    """What went wrong as a page: redirects stay redirects."""
+    if error.status_code in (302, 303, 307):
+        return RedirectResponse((error.headers or {})["Location"], error.status_code)
+    runtime: Runtime = request.app.state.runtime
+    return render.page(
+        request,
+        "error.html",
+        {"status": error.status_code, "detail": error.detail},
+        status=error.status_code,
+        language=chosen(request.headers.get("accept-language")),
+        zone=runtime.site.timezone,
+    )
+
+
+def is_local_phone_visit(request: Request) -> bool:
+    """Whether the simulated phones may be used without signing in: a simulator bound to this machine's own
+    address, called from this machine, by that name (another name could be another site's trick)."""
+    runtime: Runtime = request.app.state.runtime
+    if runtime.settings.carrier != "simulator" or not runtime.bound_host:
+        return False
+    if any(name in request.headers for name in ("forwarded", "x-forwarded-for")):
+        return False
+    names = (runtime.bound_host, request.headers.get("host", ""), address_of(request) or "")
+    return all(is_loopback(f"http://{name}") for name in names)

@@ -1,0 +1,165 @@
+"""Live pages: one stream per page that says "something changed", never what; the page asks for itself again.
+
+Versions instead of row ids: on PostgreSQL ids become visible out of order, a version that is compared cannot
+be missed. All streams of one process share one look at the database per topic and tick.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from threading import Lock
+from time import monotonic
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+from sqlmodel import Session, col, func, select
+
+from service import accounts
+from service.db import reading
+from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply, SimulatedText
+from service.runtime import Runtime
+from service.web.doors import PageRoute, cookie_name, is_local_phone_visit
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+TICK = 0.4  # seconds between looks: a change is on every page within a second
+BEAT = 10.0  # seconds between signs of life; the page turns red after 45
+STEP = 0.1  # seconds between looks at whether the process stops
+TOPIC = re.compile(r"(queue|none|phones|escalation:[0-9a-f]{32}|patient:[0-9a-f]{32}|phone:\+[1-9]\d{6,14})")
+
+_shared: dict[tuple[int, str], tuple[float, dict[str, Any]]] = {}
+_lock = Lock()
+
+
+def version_of(session: Session, topic: str) -> str:
+    """A word that differs whenever what a page of this topic shows has changed."""
+    kind, _, subject = topic.partition(":")
+    if kind == "queue":
+        rows = [session.exec(select(func.count(), func.sum(Escalation.version)).where(_unresolved())).one()]
+    elif kind == "escalation":
+        row = session.get(Escalation, subject)
+        if row is None:
+            return "gone"
+        rows = [(row.version,), *_texts(session, row.patient_id, row.phone)]
+    elif kind == "patient":
+        rows = [*_texts(session, subject, None), *_course(session, subject)]
+    elif kind in ("phones", "phone"):
+        seen = select(func.count(), func.max(SimulatedText.created_at))
+        rows = [session.exec(seen.where(SimulatedText.phone == subject) if subject else seen).one()]
+    else:
+        rows = []
+    return "|".join(",".join(str(value) for value in row) for row in rows) or "still"
+
+
+def _unresolved() -> Any:
+    return col(Escalation.status) != "resolved"
+
+
+def _texts(session: Session, patient_id: str | None, phone: str | None) -> list[Any]:
+    sent = select(
+        func.count(),
+        func.count(OutboundMessage.accepted_at),
+        func.count(OutboundMessage.settled_at),
+        func.max(OutboundMessage.created_at),
+    )
+    heard = select(func.count(), func.count(Reply.triaged_at))
+    if patient_id is not None:
+        sent, heard = (
+            sent.where(OutboundMessage.patient_id == patient_id),
+            heard.where(Reply.patient_id == patient_id),
+        )
+    else:
+        sent, heard = (
+            sent.where(OutboundMessage.to_phone == phone),
+            heard.where(Reply.from_phone == phone),
+        )
+    return [session.exec(sent).one(), session.exec(heard).one()]
+
+
+def _course(session: Session, patient_id: str) -> list[Any]:
+    mine = select(PlanItem.status, func.count()).join(Enrollment).where(Enrollment.patient_id == patient_id)
+    items = session.exec(mine.group_by(PlanItem.status).order_by(PlanItem.status)).all()
+    states = session.exec(select(Enrollment.id, Enrollment.status).where(Enrollment.patient_id == patient_id))
+    open_ones = select(func.count(), func.sum(Escalation.version)).where(Escalation.patient_id == patient_id)
+    return [*items, *states.all(), session.exec(open_ones).one()]
+
+
+def alarm_counts(session: Session) -> dict[str, Any]:
+    """What may be told on a locked page: numbers. ``alarm_key`` changes when another alarm came."""
+    alarming = (_unresolved(), col(Escalation.status) == "open", col(Escalation.urgency_rank) >= 2)
+    count, newest = session.exec(select(func.count(), func.max(Escalation.raised_at)).where(*alarming)).one()
+    return {"alarming": count, "alarm_key": str(newest)}
+
+
+def look(runtime: Runtime, topic: str) -> dict[str, Any]:
+    """Version and counts of a topic; looks at most once per tick and process."""
+    key = (id(runtime), topic)
+    with _lock:
+        kept = _shared.get(key)
+        if kept is not None and monotonic() - kept[0] < TICK * 0.9:
+            return kept[1]
+        with reading(runtime.engine) as session:
+            found = {"version": version_of(session, topic), "counts": alarm_counts(session)}
+        if len(_shared) > 2000:
+            _shared.clear()
+        _shared[key] = (monotonic(), found)
+    return found
+
+
+def _standing(runtime: Runtime, token: str) -> Literal["active", "idle", "ended"]:
+    with reading(runtime.engine) as session:
+        visit = accounts.visit(session, token, runtime.clock())
+    return visit.state if visit is not None else "ended"
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncIterator[str]:
+    """The stream of one page. Ends when the session ends or the process stops. Without ``token`` (phones on
+    the machine itself) nobody's session is watched and no counts are told."""
+    yield "retry: 2000\n\n"
+    told, told_at, checked_at, standing = None, 0.0, 0.0, "active"
+    while not runtime.stopping.is_set():
+        at = monotonic()
+        if token is not None and at - checked_at >= BEAT / 2:
+            standing, checked_at = await run_in_threadpool(_standing, runtime, token), at
+            if standing == "ended":
+                yield _event("ended", {})
+                return
+        found = await run_in_threadpool(look, runtime, topic)
+        word = (found["version"], found["counts"]["alarm_key"], found["counts"]["alarming"], standing)
+        if word != told or at - told_at >= BEAT:
+            told, told_at = word, at
+            state = {"now": runtime.clock().timestamp(), "version": found["version"], "locked": False}
+            state["counts"] = found["counts"] if token is not None else {"alarming": 0, "alarm_key": ""}
+            if standing == "idle":
+                state.update(locked=True, version="locked")
+            yield _event("state", state)
+        for _ in range(round(TICK / STEP)):
+            if runtime.stopping.is_set():
+                return
+            await asyncio.sleep(STEP)
+
+
+@router.get("/live")
+async def live(request: Request, topic: str = "none") -> Response:
+    """Server-sent events of one page. Watching is not activity: it keeps no session awake."""
+    runtime: Runtime = request.app.state.runtime
+    if not TOPIC.fullmatch(topic):
+        raise HTTPException(404)
+    token = request.cookies.get(cookie_name(runtime))
+    standing = await run_in_threadpool(_standing, runtime, token) if token else "ended"
+    if standing == "ended":
+        if not (topic.startswith("phone") and is_local_phone_visit(request)):
+            raise HTTPException(401, "Sign in again.")
+        token = None
+    return StreamingResponse(
+        changes(runtime, topic, token),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

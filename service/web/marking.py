@@ -1,0 +1,56 @@
+"""The patient's words with the matched ones marked. Everything is escaped; only our own marks are markup."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from service.web.words import translate
+
+# A right-to-left or other direction-changing sign could make words look like other words.
+_DIRECTION = {
+    ord(sign): "\ufffd" for sign in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+}
+
+
+def shown(text: str) -> str:
+    """A text of unknown origin as it may be shown: no control signs, no signs that turn the direction."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text.translate(_DIRECTION))
+
+
+def marked(text: str, findings: Iterable[Mapping[str, Any]], language: str = "en") -> Markup:
+    """``text`` with a ``mark`` around each finding's words; those that are not present are only underlined.
+
+    Offsets are code points of the text as stored. Where findings overlap, the more serious is shown.
+    """
+    spans = _apart(text, findings)
+    pieces: list[Markup | str] = []
+    at = 0
+    for start, end, finding in spans:
+        pieces.append(escape(shown(text[at:start])))
+        weak = "" if finding.get("status", "present") == "present" else ' class="weak"'
+        words = str(finding.get("concept", "")).replace("_", " ")
+        title = escape(
+            f"{translate(language, words)} · {translate(language, str(finding.get('status', '')))}"
+        )
+        pieces.append(
+            Markup(f'<mark{weak} title="{title}">') + escape(shown(text[start:end])) + Markup("</mark>")
+        )
+        at = end
+    pieces.append(escape(shown(text[at:])))
+    return Markup("").join(pieces)
+
+
+def _apart(text: str, findings: Iterable[Mapping[str, Any]]) -> list[tuple[int, int, Mapping[str, Any]]]:
+    """Spans in order that do not overlap; present ones win, then longer ones."""
+    valid = []
+    for finding in findings:
+        start, end = finding.get("start"), finding.get("end")
+        if isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text):
+            valid.append((start, end, finding))
+    valid.sort(key=lambda span: (span[2].get("status") != "present", span[0] - span[1], span[0]))
+    chosen: list[tuple[int, int, Mapping[str, Any]]] = []
+    for start, end, finding in valid:
+        if all(end <= taken_start or start >= taken_end for taken_start, taken_end, _ in chosen):
+            chosen.append((start, end, finding))
+    return sorted(chosen, key=lambda span: span[0])

@@ -1,0 +1,53 @@
+"""How the clinic does, and what its protocols say."""
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+
+from messages.protocol import text_of
+from messages.sms import segments
+from service.plots import stacked_bars
+from service.scoreboard import scoreboard
+from service.web.doors import PageRoute, SignedIn
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/scoreboard")
+def scoreboard_page(desk: SignedIn) -> Response:
+    """Figures of the last thirty days; no patient in them."""
+    board = scoreboard(desk.session, desk.runtime.site, desk.now)
+    texts = [
+        (day[-5:], (("good", good), ("way", way), ("bad", bad))) for day, good, way, bad in board.texts_by_day
+    ]
+    replies = [
+        (day, (("routine", routine), ("urgent", urgent), ("emergency", emergency)))
+        for day, routine, urgent, emergency in board.replies_by_day
+    ]
+    return desk.page("scoreboard.html", board=board, texts=stacked_bars(texts), replies=stacked_bars(replies))
+
+
+@router.get("/protocols")
+def protocols(desk: SignedIn) -> Response:
+    return desk.page("protocols.html", protocols=desk.runtime.protocols)
+
+
+@router.get("/protocols/{name}")
+def protocol(desk: SignedIn, name: str) -> Response:
+    """Every check-in of one protocol with its wording as this clinic sends it."""
+    found = desk.runtime.protocols.get(name)
+    if found is None:
+        raise HTTPException(404)
+    site, day = desk.runtime.site, desk.now.date()
+    lines = [
+        (
+            check_in,
+            [
+                (language, text, segments(text))
+                for language, text in (
+                    (language, text_of(check_in, language, site, day)) for language in sorted(check_in.texts)
+                )
+            ],
+        )
+        for check_in in found.check_ins
+    ]
+    return desk.page("protocol.html", protocol=found, lines=lines)

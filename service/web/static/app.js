@@ -1,0 +1,184 @@
+// What a page does by itself: follow the stream, count clocks on, keys, keep drafts. Everything works without it.
+"use strict";
+(() => {
+  const body = document.body;
+  const words = JSON.parse(body.dataset.words || "{}");
+  const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  const find = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // ---- the clock of the service, which may run faster than ours (demonstration)
+  const speed = Number(body.dataset.speed) || 1;
+  let clock = { theirs: Number(body.dataset.now) * 1000, ours: performance.now() };
+  const serviceNow = () => clock.theirs + (performance.now() - clock.ours) * speed;
+  const span = (ms) => {
+    const seconds = Math.floor(ms / 1000);
+    if (seconds < 60) return `${seconds} s`;
+    if (seconds < 3600) return seconds < 600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 60)} min`;
+    if (seconds < 86400) { const h = Math.floor(seconds / 3600), m = Math.floor(seconds % 3600 / 60); return m && h < 12 ? `${h} h ${m} min` : `${h} h`; }
+    return `${Math.floor(seconds / 86400)} d`;
+  };
+  const tick = () => {
+    const now = serviceNow();
+    for (const element of all("[data-countdown]")) {
+      const left = Date.parse(element.dateTime) - now;
+      const text = say(left < 0 ? words.overdue : words.left, { span: span(Math.abs(left)) });
+      if (element.textContent !== text) element.textContent = text;
+      element.classList.toggle("late", left < 0);
+      element.classList.toggle("soon", left >= 0 && left < 120000);
+    }
+  };
+
+  // ---- live: one stream per page; a change asks for the page again and morphs it in
+  const topic = body.dataset.live;
+  const state = find("#live-state");
+  const STALE_AFTER = 45000, POLL_EVERY = 60000;
+  let lastWord = Date.now(), lastAt = new Date(), source = null, isLocked = false, wanted = false, busy = false, counts = null;
+  const clockText = (date) => date.toLocaleTimeString([], { hour12: false });
+  const showState = (isStale) => {
+    if (!state) return;
+    state.classList.toggle("is-live", !isStale);
+    state.classList.toggle("is-stale", isStale);
+    find("[data-live-words]", state).textContent = say(words.updated, { at: clockText(lastAt) });
+    const banner = find("#stale");
+    if (banner && banner.hidden === isStale) {
+      banner.hidden = !isStale;
+      if (isStale) banner.textContent = say(words.stale, { at: clockText(lastAt) });
+    }
+  };
+  const heard = () => { lastWord = Date.now(); lastAt = new Date(); showState(false); };
+  const title = document.title;
+  const showCounts = (fresh) => {
+    document.title = fresh.alarming ? `(${fresh.alarming}) ${title}` : title;
+    if (counts && fresh.alarm_key !== counts.alarm_key && fresh.alarming >= counts.alarming && fresh.alarming > 0) alarm();
+    counts = fresh;
+    const locked = find("#lock-count");
+    if (locked) locked.textContent = `${fresh.alarming} ${words.open}`;
+  };
+  const alarm = () => {
+    if (body.dataset.sound === "on") beep();
+    if (body.dataset.notify === "on" && "Notification" in window && Notification.permission === "granted" && document.hidden) {
+      new Notification("Aftercare", { body: words.alert, tag: "aftercare" });
+    }
+  };
+  const beep = () => {
+    try {
+      const context = new AudioContext(), tone = context.createOscillator(), gain = context.createGain();
+      tone.frequency.value = 880; gain.gain.value = 0.12;
+      tone.connect(gain).connect(context.destination);
+      tone.start(); tone.stop(context.currentTime + 0.35);
+    } catch { /* no sound here */ }
+  };
+  const refresh = async () => {
+    if (busy) { wanted = true; return; }
+    busy = true;
+    try {
+      for (const region of all("[data-region]")) {
+        await htmx.ajax("GET", location.pathname + location.search, { target: `#${region.id}`, select: `#${region.id}`, swap: "outerMorph", headers: { "X-Live": "1" } });
+      }
+      tick(); placeMark(); scrollTalk();
+    } catch { /* the banner tells */ } finally {
+      busy = false;
+      if (wanted) { wanted = false; refresh(); }
+    }
+  };
+  const lock = () => {
+    if (isLocked) return;
+    isLocked = true;
+    for (const region of all("main")) region.replaceChildren();
+    const screen = document.createElement("div");
+    screen.className = "lock";
+    const door = document.createElement("section");
+    door.className = "door";
+    const heading = document.createElement("h1"), count = document.createElement("p"), link = document.createElement("a");
+    heading.textContent = words.locked; count.id = "lock-count"; count.textContent = counts ? `${counts.alarming} ${words.open}` : "";
+    link.className = "button"; link.textContent = words.unlock;
+    link.href = `/sign-in?locked=1&next=${encodeURIComponent(location.pathname + location.search)}`;
+    door.append(heading, count, link); screen.append(door);
+    body.classList.add("locked"); body.append(screen); link.focus();
+  };
+  const listen = () => {
+    if (!topic || !("EventSource" in window)) return;
+    source = new EventSource(`/live?topic=${encodeURIComponent(topic)}`);
+    let seen = null;
+    source.addEventListener("state", (event) => {
+      const told = JSON.parse(event.data);
+      clock = { theirs: told.now * 1000, ours: performance.now() };
+      heard(); showCounts(told.counts);
+      if (told.locked) { lock(); return; }
+      const isFresh = seen === null ? told.version !== body.dataset.version : told.version !== seen;
+      if (isFresh && !isLocked) refresh();
+      seen = told.version;
+    });
+    source.addEventListener("ended", () => { source.close(); location.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`; });
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source.close(); setTimeout(listen, 3000); } });
+  };
+  const watch = () => { if (topic && Date.now() - lastWord > STALE_AFTER) showState(true); };
+  const poll = () => { if (topic && !isLocked && Date.now() - lastWord > STALE_AFTER) refresh().then(() => {}); };
+
+  // ---- keys
+  let place = -1;
+  const rows = () => all("[data-row]");
+  const placeMark = () => rows().forEach((row, index) => row.classList.toggle("here", index === place));
+  const move = (step) => {
+    const list = rows();
+    if (!list.length) return;
+    place = Math.max(0, Math.min(list.length - 1, place + step));
+    placeMark();
+    find("a", list[place]).focus();
+    list[place].scrollIntoView({ block: "nearest" });
+  };
+  const press = (name) => {
+    const scope = place >= 0 && rows()[place] ? rows()[place] : document;
+    const element = find(`[data-key="${name}"]`, scope) || (scope !== document ? null : find(`[data-key="${name}"]`));
+    if (!element) return false;
+    const fold = element.closest("details");
+    if (fold && !fold.open) fold.open = true;
+    if (element.matches("button, a, summary")) { element.click(); } else { element.focus(); element.scrollIntoView({ block: "center" }); }
+    return true;
+  };
+  document.addEventListener("keydown", (event) => {
+    if (body.dataset.keys !== "on" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, dialog[open]")) return;
+    let done = true;
+    if (event.key === "j") move(1);
+    else if (event.key === "k") move(-1);
+    else if (event.key === "?") { const dialog = find("#keys"); if (dialog) dialog.showModal(); }
+    else if (event.key === "/") { const field = find("[data-search]"); if (field) { field.focus(); field.select(); } else done = false; }
+    else if ("acrne".includes(event.key) && event.key.length === 1) done = press(event.key);
+    else done = false;
+    if (done) event.preventDefault();
+  });
+
+  // ---- drafts: what was typed survives an expired session and a lost race, on this tab only
+  const draftKey = (field) => `draft:${location.pathname}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
+  const keepDraft = (event) => { const field = event.target; if (field.matches("[data-draft]")) sessionStorage.setItem(draftKey(field), field.value); };
+  const restoreDrafts = () => {
+    for (const field of all("[data-draft]")) {
+      const kept = sessionStorage.getItem(draftKey(field));
+      if (kept && !field.value) { field.value = kept; const fold = field.closest("details"); if (fold) fold.open = true; }
+      if (find("[data-acted]")) sessionStorage.removeItem(draftKey(field));
+    }
+  };
+  document.addEventListener("input", keepDraft);
+  document.addEventListener("change", (event) => {
+    const choice = event.target;
+    if (choice.matches("[data-ask-notify]") && choice.checked && "Notification" in window) Notification.requestPermission();
+    if (choice.matches("[data-fill]") && choice.value) {
+      const target = find(choice.dataset.fill);
+      if (target) { target.value = choice.value; target.dispatchEvent(new Event("input", { bubbles: true })); target.focus(); }
+    }
+    if (choice.matches("[data-submit]")) choice.form.requestSubmit();
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-say], [data-print], [data-opens]");
+    if (!button) { for (const menu of all(".menu[open]")) if (!menu.contains(event.target)) menu.open = false; return; }
+    if ("print" in button.dataset) window.print();
+    if (button.dataset.opens) { const fold = find(button.dataset.opens); if (fold) { fold.open = true; event.preventDefault(); const field = find("textarea, input:not([type=hidden]), select", fold); if (field) field.focus(); fold.scrollIntoView({ block: "center" }); } }
+    if (button.dataset.say) { const field = find("#phone-body"); if (field) { field.value = button.dataset.say; field.focus(); } }
+  });
+  const scrollTalk = () => all("[data-talk-end]").forEach((talk) => { talk.scrollTop = talk.scrollHeight; });
+
+  restoreDrafts(); tick(); scrollTalk(); listen();
+  setInterval(tick, 1000); setInterval(watch, 1000); setInterval(poll, POLL_EVERY);
+})();

@@ -1,0 +1,142 @@
+"""One conversation: what a patient wrote and what we sent, with the fate of each text, oldest first."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, or_, select
+
+from service.models import OutboundMessage, PlanItem, Reply, StoredAssessment
+from service.web.queue_rows import marks_of
+
+MOST_LINES = 80
+
+
+@dataclass(frozen=True)
+class Line:
+    """One text. ``direction`` ``in`` is the patient's. ``status`` is the plain word of CONTRACT 3."""
+
+    id: str
+    direction: str
+    at: datetime
+    body: str
+    status: str
+    kind: str
+    author: str | None = None
+    urgency: str | None = None
+    why: str | None = None
+    from_caregiver: bool = False
+    caught_up: bool = False
+    pictures: int = 0
+    marked: tuple[dict[str, Any], ...] = ()
+
+
+def conversation(
+    session: Session, *, patient_id: str | None, phone: str | None, most: int = MOST_LINES
+) -> list[Line]:
+    """The last texts with one patient, or with a phone that belongs to nobody we know. Pages to members are
+    not part of it; texts still to come and cancelled ones neither."""
+    heard = select(Reply).order_by(col(Reply.received_at).desc()).limit(most)
+    said = select(OutboundMessage).where(
+        OutboundMessage.kind != "page", col(OutboundMessage.status).not_in(("planned", "cancelled"))
+    )
+    waiting = select(OutboundMessage).where(
+        OutboundMessage.status == "planned", col(OutboundMessage.kind).in_(("safety", "notice", "member"))
+    )
+    if patient_id is not None:
+        # A phone that two patients share: the reply is stored once, assessed for both.
+        both = select(StoredAssessment.reply_id).where(StoredAssessment.patient_id == patient_id)
+        heard = heard.where(or_(Reply.patient_id == patient_id, col(Reply.id).in_(both)))
+        said = said.where(OutboundMessage.patient_id == patient_id)
+        waiting = waiting.where(OutboundMessage.patient_id == patient_id)
+    else:
+        heard = heard.where(Reply.from_phone == phone, col(Reply.patient_id).is_(None))
+        said = said.where(OutboundMessage.to_phone == phone)
+        waiting = waiting.where(OutboundMessage.to_phone == phone)
+    replies = session.exec(heard).all()
+    sent = session.exec(said.order_by(col(OutboundMessage.created_at).desc()).limit(most)).all()
+    queued = session.exec(waiting.limit(most)).all()
+    marks = marks_of(session, [reply.id for reply in replies])
+    lines = [_heard(reply, marks.get(reply.id, [])) for reply in replies]
+    lines += [_said(message) for message in (*sent, *queued)]
+    return sorted(lines, key=lambda line: (line.at, line.direction == "out"))[-most:]
+
+
+def _heard(reply: Reply, findings: list[dict[str, Any]]) -> Line:
+    return Line(
+        id=reply.id,
+        direction="in",
+        at=reply.received_at,
+        body=reply.body,
+        status="received" if reply.triaged_at else "not read yet",
+        kind="reply",
+        urgency=reply.urgency,
+        from_caregiver=reply.from_caregiver,
+        caught_up=reply.caught_up,
+        pictures=len(reply.media or ()),
+        marked=tuple(findings),
+    )
+
+
+def _said(message: OutboundMessage) -> Line:
+    return Line(
+        id=message.id,
+        direction="out",
+        at=message.dispatched_at or message.accepted_at or message.due_at,
+        body=message.body,
+        status=message.status,
+        kind=message.kind,
+        author=message.author,
+        why=message.why or message.error_code,
+    )
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One check-in of a plan with the text it sends."""
+
+    item: PlanItem
+    text: str
+
+
+def plan_lines(session: Session, enrollment_id: str, texts: dict[str, str]) -> list[PlanLine]:
+    """The plan of one enrollment by due time. ``texts``: check-in key to wording, where nothing went out."""
+    items = session.exec(
+        select(PlanItem).where(PlanItem.enrollment_id == enrollment_id).order_by(col(PlanItem.due_at))
+    ).all()
+    sent = session.exec(
+        select(OutboundMessage.plan_item_id, OutboundMessage.body).where(
+            OutboundMessage.enrollment_id == enrollment_id, OutboundMessage.kind == "check_in"
+        )
+    ).all()
+    bodies = {item_id: body for item_id, body in sent if item_id}
+    return [PlanLine(item, bodies.get(item.id) or texts.get(item.key, item.key)) for item in items]
+
+
+def pain_scores(session: Session, patient_id: str) -> list[tuple[datetime, float]]:
+    """Every pain score a patient gave, with its time, oldest first."""
+    found = session.exec(
+        select(Reply.received_at, StoredAssessment.answer)
+        .join(StoredAssessment, col(StoredAssessment.reply_id) == Reply.id)
+        .where(StoredAssessment.patient_id == patient_id, col(StoredAssessment.answer).is_not(None))
+        .order_by(col(Reply.received_at))
+    ).all()
+    return [
+        (at, float(answer["value"]))
+        for at, answer in found
+        if answer and answer.get("kind") == "score" and answer.get("value") is not None
+    ]
+
+
+def flag_times(session: Session, patient_id: str) -> list[tuple[datetime, str]]:
+    """When an urgent or emergency text came in, for the plot."""
+    found = session.exec(
+        select(Reply.received_at, StoredAssessment.urgency)
+        .join(StoredAssessment, col(StoredAssessment.reply_id) == Reply.id)
+        .where(
+            StoredAssessment.patient_id == patient_id,
+            col(StoredAssessment.urgency).in_(("urgent", "emergency")),
+        )
+        .order_by(col(Reply.received_at))
+    ).all()
+    return list(found)

@@ -1,0 +1,203 @@
+"""The team: who is on call, who may sign in, what was looked at and done."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import RedirectResponse, Response
+from sqlmodel import col, or_, select
+
+from service import accounts, oncall
+from service.db import session_on
+from service.models import ROLES, AuditEvent, Member, MemberSession, OnCallShift
+from service.phones import PhoneError, parse_phone
+from service.settings import require_secret_key
+from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+DAYS_SHOWN = 14
+AUDIT_PER_PAGE = 100
+
+
+@router.get("/on-call")
+def on_call(desk: SignedIn) -> Response:
+    return _on_call(desk)
+
+
+def _on_call(desk: Desk, *, status: int = 200, fault: str = "") -> Response:
+    end = desk.now + timedelta(days=DAYS_SHOWN)
+    tiers = max([len(steps) for steps in desk.runtime.site.ladder.values()] + [1])
+    now_holding = {tier: oncall.on_call(desk.session, tier, desk.now) for tier in range(1, tiers + 1)}
+    reachable = {
+        member.id for holders in now_holding.values() for member in oncall.pageable(desk.session, holders)
+    }
+    return desk.page(
+        "on_call.html",
+        status=status,
+        fault=fault,
+        holding=now_holding,
+        reachable=reachable,
+        shifts=oncall.shifts(desk.session, desk.now, end),
+        gaps=oncall.gaps(desk.session, desk.runtime.site, desk.now, end),
+        team=oncall.team(desk.session),
+        days=DAYS_SHOWN,
+        typed=desk.form,
+        local_now=desk.now.astimezone(ZoneInfo(desk.zone)).strftime("%Y-%m-%dT%H:%M"),
+    )
+
+
+def _local(desk: Desk, name: str) -> datetime | None:
+    """A time of the form, local to the viewer."""
+    given = desk.text(name, 40)
+    if not given:
+        return None
+    at = datetime.fromisoformat(given)
+    return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(desk.zone))).astimezone(desk.now.tzinfo)
+
+
+@router.post("/on-call")
+def add_shift(desk: Caring) -> Response:
+    """Put a member on a tier, for a time or until changed."""
+    try:
+        starts_at, ends_at = _local(desk, "starts_at") or desk.now, _local(desk, "ends_at")
+    except ValueError:
+        return _on_call(desk, status=422, fault=desk.t("Write times like 2027-03-12 14:00."))
+    tier = desk.text("tier", 2)
+    with session_on(desk.runtime.engine) as session:
+        try:
+            oncall.add_shift(
+                session,
+                now=desk.now,
+                actor=desk.member.email,
+                member_id=desk.text("member_id", 32),
+                tier=int(tier) if tier.isdecimal() else 0,
+                starts_at=starts_at,
+                ends_at=ends_at,
+                override=desk.text("override", 3) == "on",
+            )
+        except oncall.ShiftError as error:
+            session.rollback()
+            return _on_call(desk, status=422, fault=desk.t(str(error)))
+    return RedirectResponse("/on-call", 303)
+
+
+@router.post("/on-call/{shift_id}/end")
+def end_shift(desk: Caring, shift_id: str) -> Response:
+    with session_on(desk.runtime.engine) as session:
+        if session.get(OnCallShift, shift_id) is None:
+            raise HTTPException(404)
+        try:
+            oncall.end_shift(session, now=desk.now, actor=desk.member.email, shift_id=shift_id, at=desk.now)
+        except oncall.ShiftError as error:
+            session.rollback()
+            return _on_call(desk, status=409, fault=desk.t(str(error)))
+    return RedirectResponse("/on-call", 303)
+
+
+@router.get("/members")
+def members(desk: SignedIn) -> Response:
+    return _members(desk)
+
+
+def _members(
+    desk: Desk, *, status: int = 200, faults: Any = None, link: str = "", whose: str = ""
+) -> Response:
+    everyone = desk.session.exec(select(Member).order_by(Member.name)).all()
+    seen = desk.session.exec(select(MemberSession.member_id, MemberSession.seen_at)).all()
+    last: dict[str, datetime] = {}
+    for member_id, at in seen:
+        last[member_id] = max(at, last.get(member_id, at))
+    return desk.page(
+        "members.html", status=status, everyone=everyone, last=last, roles=ROLES, faults=faults or {},
+        typed=desk.form, link=link, whose=whose,
+    )  # fmt: skip
+
+
+@router.post("/members")
+def add_member(desk: Administering) -> Response:
+    """A new member and the link by which they choose their password, shown once."""
+    phone, faults = desk.text("phone", 40), {}
+    try:
+        phone = parse_phone(phone) if phone else ""
+    except PhoneError as error:
+        faults["phone"] = str(error)
+    if faults:
+        return _members(desk, status=422, faults=faults)
+    with session_on(desk.runtime.engine) as session:
+        try:
+            made = accounts.add_member(
+                session, now=desk.now, email=desk.text("email", 254), name=desk.text("name", 80),
+                role=desk.text("role", 12), phone=phone or None, actor=desk.member.email,
+            )  # fmt: skip
+        except accounts.AccountError as error:
+            session.rollback()
+            return _members(desk, status=422, faults={error.field: desk.t(str(error))})
+    return _members(desk, link=_link(desk, made), whose=made.name)
+
+
+def _link(desk: Desk, member: Member) -> str:
+    key = require_secret_key(desk.runtime.settings)
+    return desk.runtime.settings.public_url + accounts.password_link(key, member, desk.now)
+
+
+def _other(desk: Desk, member_id: str) -> Member:
+    member = desk.session.get(Member, member_id)
+    if member is None:
+        raise HTTPException(404)
+    return member
+
+
+@router.post("/members/{member_id}/link")
+def new_link(desk: Administering, member_id: str) -> Response:
+    member = _other(desk, member_id)
+    return _members(desk, link=_link(desk, member), whose=member.name)
+
+
+@router.post("/members/{member_id}/disable")
+def disable(desk: Administering, member_id: str) -> Response:
+    """Shut out, or let in again. Nobody can shut themselves out: somebody must be able to undo it."""
+    member = _other(desk, member_id)
+    if member.id == desk.member.id:
+        return _members(desk, status=422, faults={"self": desk.t("You cannot shut yourself out.")})
+    with session_on(desk.runtime.engine) as session:
+        stored = session.get_one(Member, member_id)
+        accounts.disable(
+            session, stored, now=desk.now, actor=desk.member.email, disabled=stored.disabled_at is None
+        )
+    return RedirectResponse("/members", 303)
+
+
+@router.get("/audit")
+def audit_trail(
+    desk: AdminLooking,
+    q: Annotated[str, Query(max_length=80)] = "",
+    before: Annotated[str, Query(max_length=80)] = "",
+) -> Response:
+    """Who looked at what and did what, newest first."""
+    query = select(AuditEvent).order_by(col(AuditEvent.at).desc(), col(AuditEvent.id).desc())
+    words = q.strip()
+    if words:
+        likeness = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        query = query.where(
+            or_(
+                col(AuditEvent.actor).ilike(likeness, escape="\\"),
+                col(AuditEvent.action).ilike(likeness, escape="\\"),
+                col(AuditEvent.subject_id) == words,
+            )
+        )
+    stamp, _, event_id = before.partition("|")
+    if event_id:
+        try:
+            at = datetime.fromisoformat(stamp.replace(" ", "+"))
+        except ValueError as error:
+            raise HTTPException(404) from error
+        if at.tzinfo is None:
+            raise HTTPException(404)
+        earlier = (col(AuditEvent.at) == at) & (col(AuditEvent.id) < event_id)
+        query = query.where(or_(col(AuditEvent.at) < at, earlier))
+    events = desk.session.exec(query.limit(AUDIT_PER_PAGE + 1)).all()
+    more = f"{events[-2].at.isoformat()}|{events[-2].id}" if len(events) > AUDIT_PER_PAGE else None
+    desk.looked("view audit trail", "audit")
+    return desk.page("audit.html", events=events[:AUDIT_PER_PAGE], more=more, q=q)
