@@ -28,7 +28,7 @@ from jobs import (
     triage_backlog,
     watch_escalations,
 )
-from service import marks
+from service import marks, wake
 from service.db import session_on
 from service.runtime import Runtime
 
@@ -113,6 +113,7 @@ class Ticker:
         for job in JOBS:
             self.scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
         self.waker.start()
+        wake.listen(self.runtime)
 
     def _wait_for_urgent(self) -> None:
         urgent = next(job for job in JOBS if job.name == "send_urgent")
