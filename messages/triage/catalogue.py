@@ -87,18 +87,26 @@ def load(folder: Path) -> Catalogue:
     version, flags, urgency_of = _flags(
         {path: content for path, content in data.items() if path.parent == folder}
     )
-    words = [content for path, content in data.items() if path.name == "words.toml"]
-    fillers = frozenset(word for content in words for word in " ".join(content["fillers"]).split())
-    classes = _classes(words)
+    by_language: dict[str, list[dict[str, Any]]] = {}
+    for path, content in data.items():
+        if "classes" in content:
+            by_language.setdefault(path.relative_to(folder).parts[0], []).append(content)
+    words = [content for contents in by_language.values() for content in contents]
+    fillers_of = {
+        language: frozenset(word for one in contents for word in " ".join(one.get("fillers", ())).split())
+        for language, contents in by_language.items()
+    }
+    fillers = frozenset(word for some in fillers_of.values() for word in some)
+    classes = _classes([(fillers_of[language], one) for language, some in by_language.items() for one in some])
     rules: list[Rule] = []
     for path, content in data.items():
         if path.parent == folder:
             continue
         try:
-            rules += _rules(content, urgency_of, fillers)
+            rules += _rules(content, urgency_of, fillers_of[path.relative_to(folder).parts[0]])
         except (PatternError, KeyError, TypeError, ValueError) as error:
             raise CatalogueError(f"{path}: {error}") from None
-    lexicon = _Lexicon(fillers)
+    lexicon = _Lexicon()
     for name, entries in classes.items():
         for entry in entries:
             lexicon.add(entry, "@" + name)
@@ -149,11 +157,13 @@ def _flags(files: dict[Path, dict[str, Any]]) -> tuple[str, dict[str, Flag], dic
     return version, flags, urgency_of
 
 
-def _classes(words: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+def _classes(words: Iterable[tuple[frozenset[str], dict[str, Any]]]) -> dict[str, list[str]]:
     raw: dict[str, list[str]] = {}
-    for content in words:
+    for fillers, content in words:
         for name, entries in content["classes"].items():
-            raw.setdefault(name, []).extend(entry.strip() for text in entries for entry in text.split(","))
+            raw.setdefault(name, []).extend(
+                _without_fillers(entry, fillers) for text in entries for entry in text.split(",")
+            )
 
     def expand(name: str, seen: tuple[str, ...]) -> list[str]:
         if name not in raw or name in seen:
@@ -171,11 +181,17 @@ def _classes(words: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     return {name: expand(name, ()) for name in raw}
 
 
+def _without_fillers(entry: str, fillers: frozenset[str]) -> str:
+    """A phrase less the fillers of its language, which match by themselves (``=the`` must be there)."""
+    words = entry.split()
+    kept = [word for word in words if word not in fillers]
+    return " ".join(words if len(words) == 1 or not kept else kept)
+
+
 class _Lexicon:
     """Which atoms a word stands for, and which phrases make a class."""
 
-    def __init__(self, fillers: frozenset[str]) -> None:
-        self.fillers = fillers
+    def __init__(self) -> None:
         self.words: dict[str, dict[str, None]] = {}
         self.beginnings: dict[str, dict[str, None]] = {}
         self.phrases: dict[str, list[tuple[Pattern, tuple[str, ...]]]] = {}
@@ -184,7 +200,7 @@ class _Lexicon:
     def add(self, entry: str, atom: str) -> None:
         """``entry`` (a word, a beginning ``tingl*`` or a phrase) means ``atom``."""
         if " " in entry:
-            for pattern in parse(entry, self.fillers):
+            for pattern in parse(entry, frozenset()):
                 for element in pattern.elements:
                     for option in element:
                         self._literal(option)

@@ -37,6 +37,8 @@ def parse(source: str, fillers: frozenset[str]) -> list[Pattern]:
     words = source.split()
     at_start, at_end = bool(words) and words[0] == "^", bool(words) and words[-1] == "$"
     words = words[at_start : len(words) - at_end]
+    if all(word in fillers for word in words):
+        fillers = frozenset()  # a phrase of nothing but fillers means just that
     elements: list[tuple[tuple[str, ...], int]] = []
     gap, turns = 0, []
     for word in words:
