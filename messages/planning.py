@@ -75,8 +75,8 @@ def plan(protocol: Protocol, facts: Facts, quiet: QuietHours, now: datetime) -> 
 
     2. What this patient does not need, or what lies before the enrollment, is skipped.
 
-    3. The rest is spaced by the protocol's gap: first the welcome, then the red-flag questions, the pain
-       scores, the bandage, and the others by time; no question comes before that day's red-flag question.
+    3. The rest is spaced by the protocol's gap: first the welcome, then the red-flag questions, the
+       bandage, the pain scores, then the others by time; no question before that day's red-flag question.
     """
     zone = _zone(facts)
     slots: dict[str, _Slot] = {}
@@ -239,9 +239,9 @@ def _rank(slot: _Slot) -> tuple[int, datetime]:
     timing, asks = slot.check_in.timing, slot.check_in.asks
     if timing.at_enrollment:
         return 0, slot.due_at
-    if asks in ("symptoms", "pain"):
-        return 1 if asks == "symptoms" else 2, slot.due_at
-    return 3 if timing.procedure_offset is not None else 4, slot.due_at
+    if timing.procedure_offset is not None:
+        return 2, slot.due_at
+    return {"symptoms": 1, "pain": 3}.get(asks or "", 4), slot.due_at
 
 
 def _spaced(

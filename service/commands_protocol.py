@@ -26,7 +26,7 @@ _WIDTH = 100
 _ONLY_FOR = {
     "blood_thinner": "patients on a blood thinner",
     "watched": "patients on a blood thinner, with pain from 4 on, or with an earlier red flag",
-    "watched_or_thoracic": "patients on a blood thinner, with a thoracic level, pain from 4 on, or a red flag",
+    "watched_or_thoracic": "patients on a blood thinner, with a thoracic level, pain from 4 on or a red flag",
     "no_visit": "patients whose follow-up date is not known",
 }
 
