@@ -1,6 +1,6 @@
 """Taking due texts into a worker's hands.
 
-A claim holds for LEASE seconds. ``fence`` rises with every claim, so a worker that lost its claim can change
+A claim holds for LEASE. ``fence`` rises with every claim, so a worker that lost its claim can change
 nothing but the one fact that must never be lost: that the carrier accepted the text.
 """
 
@@ -23,7 +23,7 @@ from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
-LEASE = timedelta(seconds=20)
+LEASE = timedelta(seconds=15)
 UNDECIDED_WAIT = timedelta(seconds=60)
 SWEEP = 200
 

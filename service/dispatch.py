@@ -25,7 +25,7 @@ from service.runtime import Runtime
 log = logging.getLogger("aftercare.delivery")
 
 THREADS = 8
-START_WITHIN = 8.0  # seconds from claim to call; with the carrier's time-out it ends before the lease does
+START_WITHIN = 4.0  # seconds from claim to call; with the carrier's time-out it ends before the lease does
 CLOSE_WITHIN = 15.0
 UNPAUSED = 0.05
 QUICK_CALL = 0.2  # seconds; while calls are slower, fewer texts are claimed ahead

@@ -21,10 +21,9 @@ from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
-BATCH = 200
+BATCH = 1000
 THREADS = 8
-WATCH_SECONDS = 20.0  # longest a worker may take from claim to the end of its call
-SAFETY_WATCH_SECONDS = 14.0
+WATCH_SECONDS = 15.0  # longer than a worker may take from claim to the end of its call
 LOOK_AGAIN = {"safety": timedelta(seconds=2)}
 LOOK_AGAIN_OTHERS = timedelta(seconds=15)
 UNREADABLE_FOR = timedelta(seconds=60)
@@ -84,7 +83,7 @@ def _is_ripe(row: OutboundMessage, watched: float, now: datetime) -> bool:
     if row.status == "unknown":
         return until is None or until <= now or until > now + LOOK_AGAIN_OTHERS * 2
     over = until is None or until <= now or until > now + LEASE * 2
-    return over and watched >= (SAFETY_WATCH_SECONDS if row.priority == 0 else WATCH_SECONDS)
+    return over and watched >= WATCH_SECONDS
 
 
 def _look_up(runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime) -> dict[str, Verdict]:

@@ -316,6 +316,10 @@ class _Handler(BaseHTTPRequestHandler):
         form = dict(parse_qsl(self._read(), keep_blank_values=True))
         if self.path == "/_set":
             return self._set(form)
+        if self.path == "/_written":
+            for line in json.loads(form["lines"]):
+                self.standin.write(line["phone"], line["body"], sid=line["sid"])
+            return self._json(200, {})
         if not self._allowed():
             return self._json(401, {"code": 20003, "message": "Authenticate", "status": 401})
         standin = self.standin

@@ -1,0 +1,1 @@
+"""Measurements and rehearsed disasters; nothing of the service imports this."""

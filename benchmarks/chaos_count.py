@@ -1,0 +1,105 @@
+"""What a chaos run left behind: every row against what the phones really got."""
+
+from collections import Counter
+
+from sqlmodel import col, func, or_, select
+
+from service.db import reading
+from service.models import Escalation, OutboundMessage, PlanItem, Reply
+from service.runtime import Runtime
+
+SENT = ("accepted", "sent", "delivered")
+UNSENT = ("failed", "undelivered", "expired", "unknown")
+
+
+def unsettled(runtime: Runtime, written: int) -> int:
+    """Texts still due, claimed or of unknown fate, and replies not stored or not triaged."""
+    now = runtime.clock()
+    with reading(runtime.engine) as session:
+        texts = session.exec(
+            select(func.count())
+            .select_from(OutboundMessage)
+            .where(
+                or_(
+                    (col(OutboundMessage.status) == "planned") & (col(OutboundMessage.due_at) <= now),
+                    col(OutboundMessage.status) == "claimed",
+                    (col(OutboundMessage.status) == "unknown") & col(OutboundMessage.settled_at).is_(None),
+                )
+            )
+        ).one()
+        unread = session.exec(
+            select(func.count()).select_from(Reply).where(col(Reply.triaged_at).is_(None))
+        ).one()
+        stored = session.exec(select(func.count()).select_from(Reply)).one()
+    return int(texts + unread + max(0, written - stored))
+
+
+def verdict(
+    runtime: Runtime, got: Counter[tuple[str, str]], written: int
+) -> tuple[dict[str, int], list[str]]:
+    """Counts to print, and the promises that were broken."""
+    with reading(runtime.engine) as session:
+        rows = session.exec(select(OutboundMessage)).all()
+        tasks = {
+            key
+            for row in session.exec(select(Escalation))
+            for key in (row.patient_id, row.phone)
+            if key is not None
+        }
+        replies = session.exec(select(func.count()).select_from(Reply)).one()
+        untriaged = session.exec(
+            select(func.count()).select_from(Reply).where(col(Reply.triaged_at).is_(None))
+        ).one()
+        silent_items = session.exec(
+            select(func.count())
+            .select_from(PlanItem)
+            .join(OutboundMessage, col(OutboundMessage.plan_item_id) == PlanItem.id)
+            .where(col(OutboundMessage.status).in_(SENT), col(PlanItem.status) == "planned")
+        ).one()
+    now = runtime.clock()
+    ours = Counter((row.to_phone, row.body) for row in rows)
+    said_sent = Counter((row.to_phone, row.body) for row in rows if row.status in SENT)
+    pages = {(row.to_phone, row.body) for row in rows if row.kind == "page"}
+    lost = sum(max(0, times - got[key]) for key, times in said_sent.items())
+    again = {key: got[key] - times for key, times in ours.items() if got[key] > times}
+    pages_again = sum(times for key, times in again.items() if key in pages)
+    doubled = sum(again.values()) - pages_again
+    unsent = [row for row in rows if row.status in UNSENT]
+    without_task = sum(not {row.patient_id, row.to_phone} & tasks for row in unsent if row.kind != "page")
+    stuck = sum(
+        (row.status == "planned" and row.due_at <= now)
+        or row.status == "claimed"
+        or (row.status == "unknown" and row.settled_at is None)
+        for row in rows
+    )
+    not_ours = sum(key not in ours for key in got)
+    counts = {
+        "texts": len(rows),
+        "texts sent": sum(row.status in SENT for row in rows),
+        "texts not due yet or cancelled": sum(
+            row.status == "cancelled" or (row.status == "planned" and row.due_at > now) for row in rows
+        ),
+        "texts unsent with a task": len(unsent) - without_task,
+        "phones asked": len({phone for phone, _ in got}),
+        "doubled": doubled,
+        "lost": lost,
+        "stuck": stuck,
+        "unsent without a task": without_task,
+        "pages sent more than once": pages_again,
+        "texts nobody planned": not_ours,
+        "questions sent but not opened": silent_items,
+        "replies stored": replies,
+        "replies lost": max(0, written - replies),
+        "replies not triaged": untriaged,
+    }
+    promises = (
+        "doubled",
+        "lost",
+        "stuck",
+        "unsent without a task",
+        "texts nobody planned",
+        "questions sent but not opened",
+        "replies lost",
+        "replies not triaged",
+    )
+    return counts, [f"{counts[name]} {name}" for name in promises if counts[name]]
