@@ -146,7 +146,8 @@ def escalation_item(session: Session, escalation: Escalation, now: datetime) -> 
 def escalation_items(session: Session, rows: Sequence[Escalation], now: datetime) -> list[dict[str, Any]]:
     """Escalations as programs see them, in the order given; their replies are read with one query."""
     ids = {row.reply_id for row in rows if row.reply_id}
-    bodies = dict(session.exec(select(Reply.id, Reply.body).where(col(Reply.id).in_(ids)))) if ids else {}
+    found = session.exec(select(Reply.id, Reply.body).where(col(Reply.id).in_(ids))).all() if ids else ()
+    bodies = {reply_id: body for reply_id, body in found}
     return [_escalation_item(row, bodies.get(row.reply_id or ""), now) for row in rows]
 
 

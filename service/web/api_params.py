@@ -15,7 +15,7 @@ LONGEST_PAGE = 1000
 USUAL_PAGE = 50
 
 
-def row_id(id: Annotated[str, Path(max_length=200, description="Opaque id")]) -> str:
+def row_id(id: Annotated[str, Path(description="Opaque id")]) -> str:
     """An id in the shape of ours. Anything else cannot exist: 404, as for one that does not."""
     if not ROW_ID.fullmatch(id):
         raise Refused(404, "There is no such id.")

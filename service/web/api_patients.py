@@ -8,7 +8,7 @@ from service import queries
 from service.cursors import CursorError
 from service.db import reading, session_on
 from service.member_texts import TextRefused, send_text
-from service.models import Patient
+from service.models import Patient, new_id
 from service.web.api_body import JsonObject, read, takes
 from service.web.api_doors import Now, RuntimeOf, actor_of, address_of
 from service.web.api_params import USUAL_PAGE, Cursor, Limit, RowId
@@ -53,9 +53,14 @@ def text_patient(request: Request, id: RowId, body: JsonObject, runtime: Runtime
         actor = actor_of(session, request, wanted.member)
         try:
             message = send_text(
-                session, now=now, patient_id=id, body=wanted.body, author=actor, key=work_key(request),
+                session,
+                now=now,
+                patient_id=id,
+                body=wanted.body,
+                author=actor,
+                key=work_key(request) or new_id(),
                 address=address_of(request),
-            )  # fmt: skip
+            )
         except TextRefused as error:
             raise Refused(409, str(error)) from error
         except ValueError as error:
