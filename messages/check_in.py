@@ -65,7 +65,7 @@ class CheckIn:
     ``watched_or_thoracic``: or a treated level T1-T12; ``no_visit``: no follow-up date known;
     ``no_answer:<key>``: that question was meant for this patient and is still unanswered. ``after``: goes
     out when that check-in is answered and triaged, or once it has been open for its ``open_for``.
-    ``useful_for``: how long after it was due it is worth sending, that day's window at most.
+    ``useful_for``: how long after it was due it is worth sending; under a day, that day's window at most.
     ``silent_after``: when no answer counts as silence (see ``schedule.silent_at``); ``silence_task``:
     silence, or never having been sent, becomes a task; ``silence_is_urgent``: with the clock of an urgent
     one. ``reminder_after``: when the one reminder goes out. ``time_critical``: may go out in quiet hours up

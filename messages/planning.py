@@ -17,6 +17,7 @@ ASSUMED_STAY = timedelta(hours=24)
 
 _EVENING_MARGIN = timedelta(minutes=30)  # the day-0 question: 19:30 for a window that closes at 20:00 ...
 _EVENING_CEILING = time(21)  # ... and never at or after 21:00 (clinical notes, sections 1 and 5)
+_PASSED = "its time had passed when this was planned"
 
 
 @dataclass(frozen=True)
@@ -229,10 +230,8 @@ def _late(slot: _Slot, slots: Mapping[str, _Slot], facts: Facts, now: datetime) 
     while leader is not None:
         if leader.due_at < facts.enrolled_at:
             return replace(slot, why="its time was before the enrollment")
-        if leader.due_at < now:
-            return replace(slot, why="its time had passed when this was planned")
         leader = slots[leader.check_in.after] if leader.check_in.after else None
-    return slot
+    return replace(slot, why=_PASSED) if slot.due_at < now else slot
 
 
 def _rank(slot: _Slot) -> tuple[int, datetime]:
@@ -252,7 +251,7 @@ def _spaced(
     going = [other for other in placed.values() if not other.why]
     if check_in.after is not None:
         due_at = max(due_at, placed[check_in.after].due_at + gap)
-        if placed[check_in.after].why:
+        if placed[check_in.after].why not in ("", _PASSED):  # what has passed may well have been sent
             return replace(slot, why=f"it follows {check_in.after}, which is skipped")
     elif check_in.asks is not None and _rank(slot)[0] > 0:
         due_at = max([due_at, *_openers(slot, going, gap, zone)])
@@ -292,11 +291,11 @@ def _free(due_at: datetime, taken: Iterable[datetime], gap: timedelta) -> dateti
 
 def _planned(slot: _Slot, quiet: QuietHours, zone: ZoneInfo) -> PlannedCheckIn:
     local = slot.due_at.astimezone(zone)
-    expires_at = slot.due_at + slot.check_in.useful_for
+    expires_at, closes = slot.due_at + slot.check_in.useful_for, quiet.closes(slot.due_at, zone)
     if slot.check_in.time_critical and quiet.start is not None:
         expires_at = min(expires_at, to_utc(local.date(), _EVENING_CEILING, zone))
-    elif (closes := quiet.closes(slot.due_at, zone)) is not None:
-        expires_at = min(expires_at, closes)
+    elif slot.check_in.useful_for < timedelta(days=1) and closes is not None:
+        expires_at = min(expires_at, closes)  # of use that day only
     expires_at = max(expires_at, slot.due_at)  # a skipped one may lie in quiet hours
     status = "skipped" if slot.why else "planned"
     return PlannedCheckIn(slot.check_in, slot.due_at, expires_at, local, status, slot.why)

@@ -102,6 +102,8 @@ def _clinic_value(key: str, value: object) -> str:
         raise ValueError(f"{value!r} should be text in quotation marks, and not empty")
     if key == "timezone":
         check_zone(value)
+    if key == "phone" and not any(sign.isdigit() for sign in value):
+        raise ValueError(f"{value!r} should be a phone number as patients dial it")
     if len(value) > 40:
         raise ValueError("is longer than 40 characters and would not leave room in a text; shorten it")
     return value.strip()

@@ -42,9 +42,9 @@ PAGES = (
 )
 NEEDED = (
     "safety_emergency safety_urgent safety_suicidal safety_unknown_sender safety_unknown_language "
-    "not_understood media_received thanks_routine question_received opt_out_confirmed help start_received ask_present "
-    "other_person who_is_this safety_emergency_caregiver safety_urgent_caregiver unknown_sender "
-    "blood_thinner_received"
+    "not_understood media_received thanks_routine question_received opt_out_confirmed help "
+    "start_received ask_present other_person who_is_this safety_emergency_caregiver "
+    "safety_urgent_caregiver unknown_sender blood_thinner_received "
 ).split()
 REASSURING = re.compile(
     r"\b(normal|don'?t worry|do not worry|nothing to worry|no worries|you are fine|all good|harmless|"
