@@ -18,7 +18,7 @@ from messages.urgency import Urgency
 FOLDER = Path(__file__).parent.parent / "red_flags"
 LANGUAGES = ("en", "es")
 _KINDS = ("rule", "benign", "calm", "routine", "hint", "cue")
-_KEYS = {"name", "concept", "urgency", "patterns", "unless", "fixed", "asked", "kind", "level", "whole"}
+_KEYS = {"name", "concept", "urgency", "patterns", "unless", "fixed", "asked", "kind", "weak"}
 
 
 class CatalogueError(ValueError):
@@ -42,7 +42,8 @@ class Flag:
 class Rule:
     """Patterns that mean one thing. ``kind``: ``rule`` (a red flag), ``benign`` (look-alikes: their words count for
     nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth noticing, below
-    firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own negation, is never denied."""
+    firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own negation, is never denied.
+    ``weak``: a bare word that people also use in other senses; counts only with signs that the writer has it now."""
 
     name: str
     kind: str
@@ -53,6 +54,7 @@ class Rule:
     fixed: bool
     asked: tuple[str, ...]
     cue: str
+    weak: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,7 @@ def _rules(content: dict[str, Any], urgency_of: dict[str, Urgency], fillers: fro
                     name, kind, concept, urgency,
                     tuple(p for line in entry["patterns"] for p in parse(line, fillers)),
                     tuple(p for line in entry.get("unless", ()) for p in parse(line, fillers)),
-                    entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""),
+                    entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""), entry.get("weak", False),
                 )
             )  # fmt: skip
     return rules

@@ -34,7 +34,7 @@ def read_rules(
         return _reaction(text, asked)
     tokens = cut(own, known.merges, known.fillers)
     matches = match_all(tokens, asked)
-    findings = _findings(matches, text)
+    findings = _findings(matches, text, asked)
     heat = temperatures(own, asked)
     findings += numbers.fever_findings(heat, text)
     answer = read_answer(own, asked, heat)
@@ -66,9 +66,10 @@ _LOWERED = {
 }
 
 
-def _findings(matches: Matches, text: str) -> list[Finding]:
+def _findings(matches: Matches, text: str, asked: str | None) -> list[Finding]:
     hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("rule", ())]
     settle(hits, matches)
+    hits = [hit for hit in hits if not hit.rule.weak or _supported(hit, matches, asked)]
     starts, ends = matches.tokens.starts, matches.tokens.ends
     result = []
     for hit in hits:
@@ -78,6 +79,27 @@ def _findings(matches: Matches, text: str) -> list[Finding]:
             Finding(hit.rule.concept, hit.status, text[start:end], start, end, hit.rule.name, urgency)
         )
     return result
+
+
+# A bare symptom word that is all there is to a short answer to the symptoms question means what it says.
+_SHORT = 6
+
+
+def _supported(hit: Hit, matches: Matches, asked: str | None) -> bool:
+    """Whether a bare word that people also use in other senses is meant as a symptom of the writer's."""
+    if hit.status != "present":
+        return hit.status != "asked" or "?" in matches.tokens.words
+    if matches.found.get("calm") or matches.found.get("benign"):
+        return False
+    segments = matches.tokens.segments
+    here = segments[hit.start]
+    if any(segments[start] == here for start, _ in matches.spans.get("@figurative", ())):
+        return False
+    if asked == "symptoms" and matches.tokens.weights[-1] <= _SHORT:
+        return True
+    if matches.tokens.weights[-1] <= 3:
+        return True
+    return any(segments[start] == here for start, _ in matches.spans.get("@evidence", ()))
 
 
 def _tidy(findings: list[Finding]) -> list[Finding]:

@@ -41,7 +41,7 @@ def _cues(matches: Matches) -> dict[str, list[Span]]:
 def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> Status:
     if not hit.rule.fixed and _denied(hit, hits, cues, matches):
         return "denied"
-    if _reached(hit, cues.get("not_patient", []), matches, anywhere=True):
+    if cues.get("not_patient") and (cues.get("other_person") or "@kin" in matches.spans):
         return "other_person"
     if _reached(hit, cues.get("other_person", []), matches, before=True):
         return "other_person"
@@ -64,14 +64,10 @@ def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Mat
     return "present"
 
 
-def _reached(
-    hit: Hit, cues: list[Span], matches: Matches, before: bool = False, anywhere: bool = False
-) -> bool:
+def _reached(hit: Hit, cues: list[Span], matches: Matches, before: bool = False) -> bool:
     """Whether a remark of the same sentence is near enough; ``before``: only one that precedes the symptom."""
     if not cues:
         return False
-    if anywhere:
-        return True
     weights, segments = matches.tokens.weights, matches.tokens.segments
     for start, end in cues:
         if segments[start] != segments[hit.start]:
@@ -112,21 +108,18 @@ def _asked(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
     """A question about the symptom by someone who does not say that they have it."""
     words, segments = matches.tokens.words, matches.tokens.segments
     segment = segments[hit.start]
-    opened = _reached(hit, cues.get("asking", []), matches, before=True)
+    opened = any(segments[start] == segment for start, _ in cues.get("asking", ()))
     tail = hit.end
     while tail < len(words) and segments[tail] == segment and words[tail] not in ".!?;":
         tail += 1
     marked = tail < len(words) and words[tail] == "?"
-    if not (opened or marked):
+    if not (opened and marked) and not _reached(hit, cues.get("asking_strong", []), matches, before=True):
         return False
     first = hit.start
     while first > 0 and segments[first - 1] == segment:
         first -= 1
     owners = matches.spans.get("@owner", ())
-    owned = any(first <= start < tail for start, _ in owners)
-    if owned and not _reached(hit, cues.get("asking_strong", []), matches, before=True):
-        return False
-    return opened
+    return not any(first <= start < tail for start, _ in owners)
 
 
 def _denied(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> bool:
