@@ -250,11 +250,9 @@ def block_member(session: Session, member: Member, now: datetime) -> None:
         member.pages_blocked_at = now
         session.add(member)
         log.error("pages to member %s are blocked by the carrier: ask them to text START", member.id)
+    paged = select(OutboundMessage.escalation_id).where(OutboundMessage.member_id == member.id)
     waiting = session.exec(
-        select(Escalation)
-        .join(OutboundMessage, col(OutboundMessage.escalation_id) == Escalation.id)
-        .where(OutboundMessage.member_id == member.id, Escalation.status == "open")
-        .distinct()
+        select(Escalation).where(col(Escalation.id).in_(paged), Escalation.status == "open")
     ).all()
     for row in waiting:
         row.next_event_at = now

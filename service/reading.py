@@ -15,7 +15,7 @@ from sqlmodel import Session, col, select
 from messages import pain
 from messages.language import language_of
 from messages.reply import carrier_word, normalise, reaction_to, strip_own_words
-from messages.triage import Assessment, Context, Finding, assess
+from messages.triage import Assessment, Context, Finding, assess, read_rules
 from messages.urgency import Urgency, worst
 from service import plan
 from service.models import PlanItem, Reply
@@ -23,8 +23,11 @@ from service.senders import Sender, texts_sent_to
 
 OWN_TEXTS_FOR = timedelta(days=14)
 JOINED_WITHIN = timedelta(seconds=15)
+BARE_MATTERS = frozenset({"symptoms", "bandage", "blood_thinner"})
+MOST_WORDS_OF_A_BARE_ANSWER = 2
 FIRST_DAYS = 3
 FIRST_WEEK = 7
+PLEASED = frozenset({"liked", "loved", "laughed", "me", "le", "se"})
 # Whole-text answers to questions that triage's guide does not know: they need nobody.
 QUIET_ANSWERS = {
     "welcome": frozenset("ok okay k y yes si si. start listo bueno vale dale".split()),
@@ -157,19 +160,22 @@ def _assess(
 ) -> Assessment:
     """Triage; a bare yes or no counts for every question still unanswered, the most serious reading wins."""
     found = assess(text, asked, language, context)
-    if found.answer is None or found.answer.kind not in ("yes", "no") or len(normalise(text).split()) > 2:
+    if not found.understood and not found.findings:
+        # assess() never raises; a text that broke the rules must not look like one that is merely unclear.
+        read_rules(text, asked, language, context)
+    if len(normalise(text).split()) > MOST_WORDS_OF_A_BARE_ANSWER:
         return found
-    others = {item.asks for item in unanswered if item.asks and item.asks != asked}
-    readings = [found, *(assess(text, other, language, context) for other in sorted(others & BARE_MATTERS))]
-    return max(readings, key=lambda one: one.urgency.rank)
-
-
-BARE_MATTERS = frozenset({"symptoms", "bandage", "blood_thinner"})
+    others = {item.asks for item in unanswered if item.asks and item.asks != asked} & BARE_MATTERS
+    bare = [assess(text, other, language, context) for other in sorted(others)]
+    answers = [one for one in bare if one.answer is not None and one.answer.kind in ("yes", "no")]
+    return max([found, *answers], key=lambda one: one.urgency.rank)
 
 
 def _is_quiet_answer(text: str, asked: str | None, found: Assessment) -> bool:
     if found.findings or found.urgency > Urgency.ROUTINE:
         return False
+    if reaction_to(text) in PLEASED and asked != "symptoms":
+        return True  # liking a text of ours says nothing about symptoms
     whole = " ".join(normalise(text).strip(" .!\n\x01").split())
     return carrier_word(text) in ("stop", "start") or whole in QUIET_ANSWERS.get(asked or "", ())
 
