@@ -32,6 +32,8 @@ app.add_typer(protocol_app, name="protocol")
 app.add_typer(member_app, name="member")
 app.add_typer(token_app, name="token")
 app.add_typer(db_app, name="db")
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
 
 
 def fail(message: object) -> typer.Exit:
@@ -261,3 +263,29 @@ def db_upgrade() -> None:
     with running(needs_key=False) as runtime:
         upgrade(runtime.engine)
         typer.echo(f"The database is at revision {current_revision(runtime.engine)}.")
+
+
+@audit_app.command("verify")
+def audit_verify(
+    expect: Annotated[str, typer.Option(help="A head noted earlier, as this command prints it.")] = "",
+) -> None:
+    """Check the audit trail: nothing changed, removed, inserted or moved since it was sealed."""
+    from service.audit_chain import read_head
+    from service.commands_audit import verify_lines
+    from service.serving import prepare_database
+
+    try:
+        expected = read_head(expect) if expect else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        said, fault = verify_lines(runtime, expected)
+    typer.echo(said)
+    if fault:
+        raise fail(fault)
+
+
+@audit_app.callback()
+def _audit() -> None:
+    """A group, though it has one command."""
