@@ -51,6 +51,7 @@ _TABLES = (
     "ladder",
     "day",
 )
+_LONGEST = {"name": 40, "phone": 24}
 _PAGED = (Urgency.EMERGENCY, Urgency.URGENT)
 _T = TypeVar("_T")
 
@@ -104,8 +105,11 @@ def _clinic_value(key: str, value: object) -> str:
         check_zone(value)
     if key == "phone" and not any(sign.isdigit() for sign in value):
         raise ValueError(f"{value!r} should be a phone number as patients dial it")
-    if len(value) > 40:
-        raise ValueError("is longer than 40 characters and would not leave room in a text; shorten it")
+    longest = _LONGEST.get(key, len(value))
+    if len(value) > longest:
+        raise ValueError(
+            f"is longer than {longest} characters and would not leave room in a text; shorten it"
+        )
     return value.strip()
 
 

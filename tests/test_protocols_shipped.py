@@ -132,7 +132,7 @@ WORDS = {
     },
     "d7_symptoms": {
         "en": ["drainage", "chest pain", "leg swelling"],
-        "es": ["pus", "dolor de pecho", "pierna hinchada"],
+        "es": ["liquido o pus", "dolor de pecho", "pierna hinchada"],
     },
     "d14_symptoms": {"en": ["pain down a leg"], "es": ["dolor que baja por la pierna"]},
     "d90_symptoms": {"en": ["new back pain", "leg"], "es": ["dolor nuevo de espalda", "piernas"]},
@@ -153,7 +153,7 @@ def test_after_anaesthesia_alcohol_and_big_decisions_are_named(language: str) ->
     text = said(PROTOCOLS["kyphoplasty"], language, "d0_home")
     assert "alcohol" in text
     assert ("decisions" if language == "en" else "decisiones") in text
-    assert ("two small cuts" if language == "en" else "dos cortaditas") in said(
+    assert ("two small cuts" if language == "en" else "dos cortes") in said(
         PROTOCOLS["kyphoplasty"], language, "bandage_off"
     )
 
@@ -168,6 +168,14 @@ def test_every_text_fits_two_segments_with_a_long_clinic_and_phone(protocol: Pro
         assert encoding(text) == GSM_7, check_in.key
         assert segments(text) <= 2, check_in.key
         assert "$" not in text
+
+
+@BOTH
+@IN_BOTH_LANGUAGES
+def test_the_longest_name_and_number_a_clinic_may_have_still_fit(protocol: Protocol, language: str) -> None:
+    site = replace(DEFAULT_SITE, clinic_name="N" * 40, clinic_phone="5" * 24)
+    for check_in, text in texts(protocol, language, site):
+        assert segments(text) <= 2, check_in.key
 
 
 @BOTH
@@ -187,7 +195,11 @@ def test_the_welcome_says_who_writes_how_often_and_what_to_do_in_an_emergency(
 ) -> None:
     text = text_of(protocol.check_in("welcome"), language, LONG)
     wanted = ["911", "STOP", "HELP", "OK", LONG_CLINIC, LONG_PHONE, "8"]
-    wanted += ["Msg & data rates may apply", "Not private"] if language == "en" else ["tarifas", "privados"]
+    wanted += (
+        ["Msg & data rates may apply", "Not private", "at once"]
+        if language == "en"
+        else ["tarifas", "privados"]
+    )
     for words in wanted:
         assert words in text
 

@@ -108,6 +108,7 @@ def test_a_file_says_what_it_says_and_leaves_the_rest() -> None:
         ),
         ("[clinic]\ntimezone = '../etc/passwd'", "is not a time zone"),
         ("[clinic]\nname = ''", "and not empty"),
+        ("[clinic]\nphone = '555-555-0100 extension 1234'", "longer than 24 characters"),
         ("[clinic]\nphone = 'front desk'", "should be a phone number as patients dial it"),
         ("[clinic]\nname = 7", "7 should be text in quotation marks"),
         ("[clinic]\nname = '" + "x" * 41 + "'", "longer than 40 characters"),
