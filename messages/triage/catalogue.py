@@ -55,6 +55,7 @@ class Rule:
     asked: tuple[str, ...]
     cue: str
     weak: bool
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def load(folder: Path) -> Catalogue:
         if path.parent == folder:
             continue
         try:
-            rules += _rules(content, urgency_of, fillers_of[path.relative_to(folder).parts[0]])
+            language = path.relative_to(folder).parts[0]
+            rules += _rules(content, urgency_of, fillers_of[language], language)
         except (PatternError, KeyError, TypeError, ValueError) as error:
             raise CatalogueError(f"{path}: {error}") from None
     lexicon = _Lexicon()
@@ -243,7 +245,9 @@ def _key(pattern: Pattern, classes: dict[str, list[str]]) -> tuple[str, ...]:
     return min(pattern.elements, key=likely)
 
 
-def _rules(content: dict[str, Any], urgency_of: dict[str, Urgency], fillers: frozenset[str]) -> list[Rule]:
+def _rules(
+    content: dict[str, Any], urgency_of: dict[str, Urgency], fillers: frozenset[str], language: str
+) -> list[Rule]:
     rules = []
     for kind in _KINDS:
         for entry in content.get(kind, ()):
@@ -263,6 +267,7 @@ def _rules(content: dict[str, Any], urgency_of: dict[str, Urgency], fillers: fro
                     tuple(p for line in entry["patterns"] for p in parse(line, fillers)),
                     tuple(p for line in entry.get("unless", ()) for p in parse(line, fillers)),
                     entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""), entry.get("weak", False),
+                    language,
                 )
             )  # fmt: skip
     return rules

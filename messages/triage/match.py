@@ -46,12 +46,32 @@ def match_all(tokens: Tokens, asked: str | None) -> Matches:
     for atom in spans:
         if atom in known.by_atom:
             candidates += known.by_atom[atom]
+    if _plainly_english(tokens.words):
+        candidates = [(pattern, rule) for pattern, rule in candidates if rule.language == "en"]
     benign = [(pattern, rule) for pattern, rule in candidates if rule.kind == "benign"]
     if benign:
         _try(matches, benign, asked)
         _mask(matches)
     _try(matches, [(pattern, rule) for pattern, rule in candidates if rule.kind != "benign"], asked)
     return matches
+
+
+# Words that stand in nearly every sentence of the one language and never in the other.
+_ENGLISH = frozenset("the is my and i to it was of you have im that this for with but are its been on at".split())
+_SPANISH = frozenset(
+    "el la los las que de del un una se le les y en por con mi mis es esta estoy tengo pero muy ya al su lo yo como "
+    "para pa nada todo hoy ayer desde siento duele dolor gracias bien nomas pues ni sin fiebre".split()
+)
+
+
+def _plainly_english(words: list[str]) -> bool:
+    """Two English words of the commonest and no Spanish one: Spanish frames have no business here."""
+    english = 0
+    for word in words:
+        if word in _SPANISH:
+            return False
+        english += word in _ENGLISH
+    return english >= 2
 
 
 def _phrases(matches: Matches, known: Catalogue) -> None:
@@ -79,7 +99,8 @@ def _try(matches: Matches, candidates: list[tuple[Pattern, Rule]], asked: str | 
         for start, end in find(pattern, matches):
             if rule.unless and _silenced(rule, matches, start):
                 continue
-            matches.found.setdefault(rule.kind, []).append((rule, start, end))
+            kind = "weak" if rule.kind == "rule" and (rule.weak or pattern.weak) else rule.kind
+            matches.found.setdefault(kind, []).append((rule, start, end))
 
 
 def _silenced(rule: Rule, matches: Matches, start: int) -> bool:

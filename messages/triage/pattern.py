@@ -29,12 +29,15 @@ class Pattern:
     gaps: tuple[int, ...]
     at_start: bool
     at_end: bool
+    weak: bool
     source: str
 
 
 def parse(source: str, fillers: frozenset[str]) -> list[Pattern]:
     """The compiled patterns of one line; an either-order pair gives two. Raises PatternError."""
     words = source.split()
+    weak = words[:1] == ["~"]
+    words = words[weak:]
     at_start, at_end = bool(words) and words[0] == "^", bool(words) and words[-1] == "$"
     words = words[at_start : len(words) - at_end]
     if all(word in fillers for word in words):
@@ -60,7 +63,12 @@ def parse(source: str, fillers: frozenset[str]) -> list[Pattern]:
         raise PatternError(f"{source!r}: nothing to match")
     if any(not 0 < turn < len(elements) for turn in turns):
         raise PatternError(f"{source!r}: an either-order gap stands between two parts")
-    return [_pattern(order, at_start, at_end, source) for order in _orders(elements, turns)]
+    return [
+        Pattern(
+            tuple(options for options, _ in order), tuple(gap for _, gap in order), at_start, at_end, weak, source
+        )
+        for order in _orders(elements, turns)
+    ]
 
 
 def _orders(
@@ -75,12 +83,6 @@ def _orders(
         orders.append(left + right)
         orders.append([(right[0][0], 0), *right[1:], (left[0][0], right[0][1]), *left[1:]])
     return orders
-
-
-def _pattern(order: list[tuple[tuple[str, ...], int]], at_start: bool, at_end: bool, source: str) -> Pattern:
-    return Pattern(
-        tuple(options for options, _ in order), tuple(gap for _, gap in order), at_start, at_end, source
-    )
 
 
 def _options(word: str, source: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ def is_quiet(
 ) -> bool:
     """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and nothing
     else that could matter."""
-    if matches.found.get("hint"):
+    if matches.found.get("hint") or (matches.found.get("weak") and not findings):
         return False
     whole = yes_or_no(own)
     if whole == "no" and asked in ("symptoms", "pain"):

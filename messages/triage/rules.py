@@ -67,9 +67,13 @@ _LOWERED = {
 
 
 def _findings(matches: Matches, text: str, asked: str | None) -> list[Finding]:
-    hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("rule", ())]
+    hits = [
+        Hit(rule, start, end, kind == "weak")
+        for kind in ("rule", "weak")
+        for rule, start, end in matches.found.get(kind, ())
+    ]
     settle(hits, matches)
-    hits = [hit for hit in hits if not hit.rule.weak or _supported(hit, matches, asked)]
+    hits = [hit for hit in hits if not hit.weak or _supported(hit, matches, asked)]
     starts, ends = matches.tokens.starts, matches.tokens.ends
     result = []
     for hit in hits:

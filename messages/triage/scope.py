@@ -16,11 +16,12 @@ _NEAR, _FAR = 7, 14
 
 @dataclass(slots=True)
 class Hit:
-    """A rule's match with its status."""
+    """A rule's match with its status. ``weak``: needs signs that the writer has it now."""
 
     rule: Rule
     start: int
     end: int
+    weak: bool = False
     status: Status = "present"
 
 
