@@ -68,11 +68,12 @@ def demo(
     speed: Annotated[float, typer.Option(min=1, max=5000, help="How much faster the clock runs.")] = 1,
 ) -> None:
     """A sample clinic with simulated phones; needs no settings."""
-    from jobs.scheduler import Ticker
+    from jobs.scheduler import JOBS, Ticker
     from service.demo import open_demo
     from service.serving import serve
 
-    runtime, words = open_demo(port=port, speed=speed)
+    typer.echo("Playing the sample clinic's past ...", err=True)
+    runtime, words = open_demo(port=port, speed=speed, jobs={job.name: job.run for job in JOBS})
     ticker = Ticker(runtime)
     ticker.start()
     try:

@@ -30,7 +30,8 @@ class Runtime:
     ``bound_host`` is the address the web server listens on, empty where there is none.
     ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
     ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
-    ``has_caught_up``: this process has read the carrier's log of replies once.
+    ``has_caught_up``: this process has read the carrier's log of replies once. ``welcome``: what a
+    demonstration tells a newcomer.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Runtime:
     lanes: dict[str, Any] = field(default_factory=dict)
     seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
     has_caught_up: bool = False
+    welcome: Any = None
 
     def close(self) -> None:
         """Finish the texts in hand, then let go of the carrier's and the database's connections."""

@@ -68,7 +68,7 @@ def page(
         "site": runtime.site,
         "is_simulated": runtime.settings.carrier == "simulator",
         "speed": getattr(runtime.clock, "speed", 1),
-        "demo": getattr(request.app.state, "demo", None),
+        "demo": runtime.welcome,
         "path": request.url.path,
         "marked": lambda text, findings: marking.marked(text, findings, language),
         "shown": marking.shown,
