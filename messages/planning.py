@@ -17,6 +17,7 @@ ASSUMED_STAY = timedelta(hours=24)
 
 _EVENING_MARGIN = timedelta(minutes=30)  # the day-0 question: 19:30 for a window that closes at 20:00 ...
 _EVENING_CEILING = time(21)  # ... and never at or after 21:00 (clinical notes, sections 1 and 5)
+_BEFORE_CLOCK = "it falls before the message clock starts"
 _PASSED = "its time had passed when this was planned"
 
 
@@ -138,7 +139,8 @@ def _own_time(
         if facts.follow_up_on is None:
             return _Slot(check_in, start.astimezone(UTC), "no follow-up date is known")
         day = facts.follow_up_on - timedelta(days=timing.before_visit)
-        return _Slot(check_in, quiet.open_from(to_utc(day, timing.at or quiet.morning, zone), zone))
+        due_at = quiet.open_from(to_utc(day, timing.at or quiet.morning, zone), zone)
+        return _Slot(check_in, due_at, _BEFORE_CLOCK if due_at < start else "")
     if timing.procedure_offset is not None:
         at = max(facts.procedure_at + timing.procedure_offset, start)
         return _Slot(check_in, quiet.next_morning(at, zone))
@@ -150,7 +152,7 @@ def _own_time(
     if due_at - wanted > check_in.useful_for:
         why = "its useful time falls into quiet hours"
     elif wanted < start:
-        why = "it falls before the message clock starts"
+        why = _BEFORE_CLOCK
     elif timing.only_before is not None and due_at >= facts.procedure_at + timing.only_before:
         why = "its time is over for the wound"
     return _Slot(check_in, due_at, why)
@@ -189,10 +191,11 @@ def _first_evening(
     all, since the next morning's question stands for it."""
     start, timing = start.astimezone(UTC), check_in.timing
     wanted = start + (timing.offset or timedelta(0))
-    if quiet.start is None:
+    if quiet.start is None or quiet.end is None:
         return _Slot(check_in, wanted)
     day = start.astimezone(zone).date()
-    closes = to_utc(day, quiet.start, zone)
+    over_midnight = quiet.start > quiet.end
+    closes = to_utc(day, min(quiet.start, _EVENING_CEILING) if over_midnight else _EVENING_CEILING, zone)
     latest = closes - _EVENING_MARGIN
     if wanted <= latest:
         return _Slot(check_in, quiet.open_from(wanted, zone))

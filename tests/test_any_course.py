@@ -13,6 +13,7 @@ from messages.site import DEFAULT_SITE
 
 PROTOCOLS = load((), DEFAULT_SITE)
 QUIET = QuietHours.parse("20:00-09:00")
+HOURS = ["20:00-09:00", "21:00-08:00", "22:00-07:00", "18:00-10:30", "00:30-07:00", "13:00-15:00", "none"]
 ZONE = ZoneInfo("America/Chicago")
 FIRST_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 ZONES = [
@@ -39,10 +40,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
     )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    any_facts(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from(["20:00-09:00", "21:00-08:00", "none"])
-)
+@settings(max_examples=200, deadline=None)
+@given(any_facts(), st.sampled_from(sorted(PROTOCOLS)), st.sampled_from(HOURS))
 def test_every_plan_keeps_its_promises(known: Facts, name: str, hours: str) -> None:
     protocol, quiet, zone = PROTOCOLS[name], QuietHours.parse(hours), ZoneInfo(known.timezone)
     entries = plan(protocol, known, quiet, known.enrolled_at)
@@ -66,7 +65,7 @@ def test_every_plan_keeps_its_promises(known: Facts, name: str, hours: str) -> N
         assert two.due_at - one.due_at >= protocol.gap  # never a burst
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(any_facts(), st.sampled_from(sorted(PROTOCOLS)))
 def test_every_day_of_questions_opens_with_the_red_flag_question(known: Facts, name: str) -> None:
     days: dict[date, list[PlannedCheckIn]] = {}

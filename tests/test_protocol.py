@@ -1,12 +1,14 @@
 """A protocol file loads whole or is refused, naming file, line and reason."""
 
+import re
 from dataclasses import replace
 from datetime import time, timedelta
-from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from messages.protocol import BUILT_IN, ProtocolError, load, parse, reminder_of, text_of
+from messages.protocol import BUILT_IN, ProtocolError, parse, reminder_of, text_of
 from messages.site import DEFAULT_SITE
 from messages.wording import WordingError
 
@@ -270,24 +272,40 @@ def test_what_is_no_protocol_at_all_is_refused(text: str) -> None:
     assert refusal(HEAD).endswith("there is no [[check_in]]; a protocol needs at least one")
 
 
-def test_a_folder_of_the_site_stands_beside_the_built_in_ones(tmp_path: Path) -> None:
-    (tmp_path / "injection.toml").write_text(WHOLE, encoding="utf-8")
-    assert sorted(load([tmp_path], DEFAULT_SITE)) == ["injection", "kyphoplasty", "vertebroplasty"]
+VALUES = ["true", "-1", "[]", "{}", "1.5", "2027-01-01", '""', "[[1]]", '"0m"']
+BROKEN = [
+    '"',
+    "[[check_in]]",
+    "= 3",
+    "day = []",
+    "text = 'x'",
+    "text.en = 5",
+    "expects = [3]",
+    "after = 7",
+    "\x00",
+    "key = {}",
+]
 
 
-def test_a_version_always_means_one_text(tmp_path: Path) -> None:
-    built_in = (BUILT_IN / "kyphoplasty.toml").read_text(encoding="utf-8")
-    own = tmp_path / "own.toml"
-    own.write_text(built_in + "\n# our remark", encoding="utf-8")
-    with pytest.raises(ProtocolError, match="own.toml:1: 'kyphoplasty' version 1 is another text already"):
-        load([tmp_path], DEFAULT_SITE)
-    own.write_text(built_in.replace("version = 1", "version = 2"), encoding="utf-8")
-    assert load([tmp_path], DEFAULT_SITE)["kyphoplasty"].version == 2
-
-
-def test_a_folder_or_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProtocolError, match="there is no such folder"):
-        load([tmp_path / "nowhere"], DEFAULT_SITE)
-    (tmp_path / "latin.toml").write_bytes("título".encode("latin-1"))
-    with pytest.raises(ProtocolError, match=r"latin\.toml:1: cannot be read as UTF-8"):
-        load([tmp_path], DEFAULT_SITE)
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_broken_line_is_refused_or_read_but_never_a_crash(data: st.DataObject) -> None:
+    lines = (BUILT_IN / "kyphoplasty.toml").read_text(encoding="utf-8").splitlines()[:90]
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        change = data.draw(st.sampled_from(["drop", "double", "swap", "break", "value"]))
+        if change == "drop":
+            del lines[place]
+        elif change == "double":
+            lines.insert(place, lines[place])
+        elif change == "swap":
+            lines[place], lines[0] = lines[0], lines[place]
+        elif change == "break":
+            lines.insert(place, data.draw(st.sampled_from(BROKEN)))
+        else:
+            key = lines[place].partition("=")[0]
+            lines[place] = f"{key}= {data.draw(st.sampled_from(VALUES))}"
+    try:
+        parse("\n".join(lines), "x.toml", DEFAULT_SITE)
+    except ProtocolError as refused:
+        assert re.match(r"x\.toml:\d+: .", str(refused))

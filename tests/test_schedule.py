@@ -203,6 +203,10 @@ def test_a_known_visit_is_announced_and_not_asked_about() -> None:
     course = planned("vertebroplasty", facts("2027-06-07 10:00", visit=date(2027, 6, 18)))
     assert local(course["visit_reminder"]) == "06-17 13:00"
     assert course["d7_visit"].why == "the follow-up date is known"
+    next_day = planned(
+        "vertebroplasty", facts("2027-06-07 14:00", enrolled="2027-06-01 10:00", visit=date(2027, 6, 8))
+    )
+    assert next_day["visit_reminder"].status == "skipped"  # it would be before the procedure
     unknown = planned("vertebroplasty", facts("2027-06-07 10:00"))
     assert local(unknown["d7_visit"]) == "06-14 10:30"
     assert unknown["visit_reminder"].status == "skipped"
@@ -296,7 +300,15 @@ def test_without_quiet_hours_times_are_what_the_protocol_says() -> None:
     assert local(course["bandage_off"]) == "06-10 09:00"
 
 
-def test_a_site_with_a_shorter_day_asks_before_it_ends() -> None:
-    course = planned("vertebroplasty", facts("2027-06-07 15:00"), QuietHours.parse("18:00-10:00"))
-    assert local(course["d0_symptoms"]) == "06-07 17:30"
-    assert local(course["d1_symptoms"]) == "06-08 10:00"
+@pytest.mark.parametrize(
+    ("hours", "first_evening", "next_morning"),
+    [
+        ("18:00-10:00", "06-07 17:30", "06-08 10:00"),
+        ("22:00-07:00", "06-07 20:00", "06-08 09:00"),  # a longer evening is not used beyond 21:00
+        ("00:30-07:00", "06-07 20:00", "06-08 09:00"),
+    ],
+)
+def test_other_quiet_hours_move_the_first_evening(hours: str, first_evening: str, next_morning: str) -> None:
+    course = planned("vertebroplasty", facts("2027-06-07 16:00"), QuietHours.parse(hours))
+    assert local(course["d0_symptoms"]) == first_evening
+    assert local(course["d1_symptoms"]) == next_morning
