@@ -5,7 +5,12 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-QUIET = {"twilio": logging.WARNING, "apscheduler": logging.ERROR, "uvicorn.access": logging.WARNING}
+QUIET = {
+    "alembic": logging.WARNING,
+    "apscheduler": logging.ERROR,
+    "twilio": logging.WARNING,
+    "uvicorn.access": logging.WARNING,
+}
 
 
 class JsonLines(logging.Formatter):

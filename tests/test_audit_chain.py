@@ -152,7 +152,7 @@ def test_four_workers_at_once_make_one_chain(engine: Engine, clock: SetClock) ->
 
     with ThreadPoolExecutor(4) as pool:
         together = sum(pool.map(seal, range(4)))
-    # On PostgreSQL a worker that finds another one sealing passes; whatever is left is sealed at the next tick.
+    # On PostgreSQL a worker that finds another one sealing passes; the rest is sealed at the next tick.
     assert 0 < together and together + seal(0) == 60
     assert verdict(engine) == ""
 

@@ -83,9 +83,8 @@ class Shield:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         """Count the answer under its route's pattern, never under the address itself."""
-        route = getattr(scope.get("route"), "path_format", None) or "none"
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self.traffic.count(method, route, status, seconds)
+        self.traffic.count(method, pattern_of(scope), status, seconds)
 
     async def _refuse(self, request: Request) -> Response | None:
         """The first reason not to let this request in."""
@@ -111,6 +110,17 @@ class Shield:
         return problems.answer(
             request, 413, f"The body is too large: {longest} KiB at most.", headers={"Connection": "close"}
         )
+
+
+def pattern_of(scope: Scope) -> str:
+    """The route's pattern, such as ``/api/v1/enrollments/{id}``; ``none`` where there is no route."""
+    if scope.get("route") is None:
+        return "none"
+    names = {str(value): name for name, value in scope.get("path_params", {}).items()}
+    path = scope["path"]
+    for value in sorted(names, key=len, reverse=True):
+        path = path.replace(f"/{value}", f"/{{{names[value]}}}")
+    return str(path)
 
 
 def allowed_hosts(runtime: Runtime) -> frozenset[str]:
