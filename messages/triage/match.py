@@ -15,6 +15,7 @@ from rapidfuzz.distance import OSA
 
 from messages.triage.catalogue import Catalogue, Rule, catalogue
 from messages.triage.pattern import Pattern
+from messages.triage.sounds import sounding
 from messages.triage.tokens import Tokens
 
 Span = tuple[int, int]
@@ -198,7 +199,7 @@ def _atoms(word: str) -> tuple[str, ...]:
     for shorter in _undrawn(word):
         if found := _exact(known.aliases.get(shorter, shorter), known):
             return found
-    return _nearest(word, known)
+    return sounding(word) or _nearest(word, known)
 
 
 def _exact(word: str, known: Catalogue) -> tuple[str, ...]:

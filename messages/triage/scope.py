@@ -40,7 +40,7 @@ def _cues(matches: Matches) -> dict[str, list[Span]]:
 
 
 def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Matches) -> Status:
-    if not hit.rule.fixed and _denied(hit, hits, cues, matches):
+    if not hit.rule.fixed and (_denied_inside(hit, cues, matches) or _denied(hit, hits, cues, matches)):
         return "denied"
     if cues.get("not_patient") and (cues.get("other_person") or "@kin" in matches.spans):
         return "other_person"
@@ -142,7 +142,7 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
     index, linked = hit.start - 1, False
     while index >= 0 and segments[index] == segments[hit.start]:
         if index in denials and index not in pseudo:
-            return not (words[index] in ("no", "nope", "nah") and words[index + 1] == "," and linked is False)
+            return not _answers_first(index, hit, matches)
         if index in covered and not _inside(hit, covered[index]):
             other = covered[index]
             if other.status == "denied" and (linked or index + 1 in ends_of or other.end >= hit.start):
@@ -154,6 +154,24 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
             return False
         index -= 1
     return False
+
+
+def _answers_first(index: int, hit: Hit, matches: Matches) -> bool:
+    """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial of it."""
+    words = matches.tokens.words
+    if words[index + 1] != "," or (index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]):
+        return False
+    return any(index < start < hit.start for start, _ in matches.spans.get("@owner", ()))
+
+
+def _denied_inside(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
+    """ "La pierna no esta dormida": a denial between the words of the finding itself."""
+    pseudo = {index for start, end in cues.get("pseudo_denial", ()) for index in range(start, end)}
+    return any(
+        hit.start < start < hit.end - 1 and start not in pseudo
+        and not any(hit.start < first <= start for first, _ in matches.spans.get("@contrast", ()))
+        for start, _ in matches.spans.get("@denial_within", ())
+    )  # fmt: skip
 
 
 def _inside(hit: Hit, other: Hit) -> bool:
