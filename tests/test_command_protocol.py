@@ -147,7 +147,7 @@ def test_a_rehearsal_shows_the_whole_course_with_answers(name: str, language: st
     ):
         assert day in text
     assert "No answer: the one reminder follows." in text
-    assert "Triage: urgent" in text  # the example patient's foot goes numb on day 14
+    assert re.search("Triage: (urgent|emergency)", text)  # the example patient's foot goes numb on day 14
     assert "911" in text
     assert all(len(line) <= 100 for line in lines)
 
@@ -161,12 +161,14 @@ def test_a_rehearsal_asks_the_second_question_only_after_the_first_answer() -> N
     answered = next(place for place, line in enumerate(day) if line.strip().endswith("  NO"))
     scored = next(place for place, line in enumerate(day) if "How is your back pain" in line)
     assert asked < answered < scored
-    thinner = [line for line in lines if "blood thinner: did you check" in line]
-    assert len(thinner) == 1  # answered on the first morning, so not asked again
+    text = " ".join(" ".join(lines).split())
+    assert (
+        text.count("Did you check with your doctor?") == 1
+    )  # answered on the first morning, so not asked again
 
 
 def test_a_rehearsal_without_a_blood_thinner_never_asks_about_one() -> None:
     site = replace(DEFAULT_SITE, clinic_name="Riverside")
     text = "\n".join(rehearse_lines("vertebroplasty", "", ZONE, (), site, QUIET))
-    assert "did you check with your doctor about when to restart" not in text
+    assert "blood thinner" not in text
     assert "Riverside" in text
