@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import app, running
+from service.commands import app, fail, running
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
@@ -24,9 +24,10 @@ def main() -> None:
 def run(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Web and jobs in one process."""
     from jobs.scheduler import Ticker
-    from service.serving import prepare_database, serve
+    from service.serving import prepare_database, require_free_port, serve
 
     with running() as runtime:
+        require_free_port(host, port)
         prepare_database(runtime)
         ticker = Ticker(runtime)
         ticker.start()
@@ -39,9 +40,10 @@ def run(host: Host = "127.0.0.1", port: Port = 8000) -> None:
 @app.command()
 def web(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Web only; jobs run elsewhere (aftercare work)."""
-    from service.serving import prepare_database, serve
+    from service.serving import prepare_database, require_free_port, serve
 
     with running() as runtime:
+        require_free_port(host, port)
         prepare_database(runtime)
         serve(runtime, host, port)
 
@@ -70,8 +72,13 @@ def demo(
     """A sample clinic with simulated phones; needs no settings."""
     from jobs.scheduler import JOBS, Ticker
     from service.demo import open_demo
-    from service.serving import serve
+    from service.serving import require_free_port, serve
+    from service.settings import SettingsError
 
+    try:
+        require_free_port("127.0.0.1", port)
+    except SettingsError as error:
+        raise fail(error) from error
     typer.echo("Playing the sample clinic's past ...", err=True)
     runtime, words = open_demo(port=port, speed=speed, jobs={job.name: job.run for job in JOBS})
     ticker = Ticker(runtime)

@@ -1,6 +1,7 @@
 """Starting the web process so that it also stops well."""
 
 import signal
+import socket
 from types import FrameType
 
 import uvicorn
@@ -43,6 +44,19 @@ def prepare_database(runtime: Runtime) -> None:
         for protocol in runtime.protocols.values():
             pin(session, protocol, runtime.clock())
         session.commit()
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Say at once that a port is taken. Raises SettingsError."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"Cannot listen on {host} port {port} ({error.strerror}): choose another with --port "
+                "(make demo: PORT=9000 make demo)."
+            ) from error
 
 
 def serve(runtime: Runtime, host: str, port: int) -> None:
