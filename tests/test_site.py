@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messages.site import (
@@ -185,6 +185,7 @@ def test_a_blood_thinner_matter_is_due_the_same_day(opened: str, due: str) -> No
     assert same_day_deadline(at, CHICAGO) == datetime.fromisoformat(due).replace(tzinfo=zone)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 4 * 365 * 24 * 60).map(lambda minutes: START + timedelta(minutes=minutes)))
 def test_a_deadline_is_always_later_and_in_business_hours(at: datetime) -> None:
     due = business_deadline(at, CHICAGO)

@@ -1,7 +1,7 @@
 """How texts travel: cleaned for GSM-7 where that loses nothing, counted in the parts a carrier sends."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messages.sms import GSM_7, UCS_2, encoding, sanitise, segments
@@ -63,16 +63,19 @@ def test_parts_are_packed_not_divided(text: str, count: int) -> None:
     assert segments(text) == count
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_cleaning_twice_changes_nothing_more(text: str) -> None:
     assert sanitise(sanitise(text)) == sanitise(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=GSM_ALPHABET + "áíóúÁÍÓÚ“”‘’–—…"))
 def test_spanish_and_curly_text_always_ends_up_in_the_short_alphabet(text: str) -> None:
     assert encoding(sanitise(text)) == GSM_7
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=GSM_ALPHABET, min_size=1, max_size=900))
 def test_parts_hold_the_text_and_never_more_than_one_part_is_wasted(text: str) -> None:
     places = sum(2 if sign in "€[]{}~|^\\" else 1 for sign in text)
@@ -82,6 +85,7 @@ def test_parts_hold_the_text_and_never_more_than_one_part_is_wasted(text: str) -
         assert places > max(160, 152 * (count - 1))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_more_text_never_takes_fewer_parts(one: str, more: str) -> None:
     assert segments(one + more) >= segments(one)
