@@ -12,6 +12,8 @@ from messages.triage.match import Matches, Span
 
 # Words that carry meaning which a remark may reach over, inside one sentence.
 _NEAR, _FAR = 7, 14
+# What happened once matters even when it is over: someone who fainted, fell or coughed blood needs a call.
+_EVENTS = frozenset(("faint", "fall", "coughing_blood"))
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Mat
         hit, cues.get("baseline", []), matches
     ):
         return "baseline"
+    if hit.rule.concept in _EVENTS:
+        return "present"
     if _reached(hit, cues.get("resolved", []), matches) or _starts_next(
         hit, cues.get("resolved", []), matches
     ):
@@ -161,7 +165,8 @@ def _answers_first(index: int, hit: Hit, matches: Matches) -> bool:
     words = matches.tokens.words
     if words[index + 1] != "," or (index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]):
         return False
-    return any(index < start < hit.start for start, _ in matches.spans.get("@owner", ()))
+    said = (*matches.spans.get("@owner", ()), *matches.spans.get("@states", ()))
+    return any(index < start < hit.start for start, _ in said)
 
 
 def _denied_inside(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
