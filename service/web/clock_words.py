@@ -39,12 +39,28 @@ def moment(at: datetime, now: datetime, zone: str, language: str, patient_zone: 
     full = at.astimezone(ZoneInfo(zone))
     theirs = ""
     if patient_zone and at.astimezone(ZoneInfo(patient_zone)).utcoffset() != full.utcoffset():
-        local = escape(clock_words(at, patient_zone, now, language))
+        there = at.astimezone(ZoneInfo(patient_zone))
+        is_same_day = there.date() == full.date()
+        local = escape(f"{there:%H:%M}" if is_same_day else clock_words(at, patient_zone, now, language))
         label = escape(translate(language, "patient's time"))
         theirs = f' <span class="theirs">({local} {label})</span>'
     title = escape(f"{day_words(full, language)} {full.year}, {full:%H:%M:%S} {full:%Z}")
     stamp = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return Markup(f'<time datetime="{stamp}" title="{title}">{words}</time>{theirs}')
+
+
+def clock_only(at: datetime, zone: str, language: str, patient_zone: str | None = None) -> Markup:
+    """The same without the day, for lists that have the day as their heading."""
+    local = at.astimezone(ZoneInfo(zone))
+    theirs = ""
+    if patient_zone:
+        there = at.astimezone(ZoneInfo(patient_zone))
+        if there.utcoffset() != local.utcoffset():
+            words = escape(translate(language, "patient's time"))
+            theirs = f" ({there:%H:%M} {words})"
+    title = escape(f"{day_words(local, language)} {local.year}, {local:%H:%M:%S} {local:%Z}")
+    stamp = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Markup(f'<time datetime="{stamp}" title="{title}">{local:%H:%M}</time>{theirs}')
 
 
 def span_words(length: timedelta, language: str) -> str:
