@@ -1,5 +1,6 @@
 """The patient's words with the matched ones marked. Everything is escaped; only our own marks are markup."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -39,6 +40,19 @@ def marked(text: str, findings: Iterable[Mapping[str, Any]], language: str = "en
         at = end
     pieces.append(escape(shown(text[at:])))
     return Markup("").join(pieces)
+
+
+SILENT = re.compile(r"No answer to d(\d+)_(\w+)\. (.*)", re.DOTALL)
+
+
+def said(summary: str, language: str) -> str:
+    """Our own one-line summary of an escalation, in the reader's language where we know it."""
+    found = SILENT.fullmatch(summary)
+    if found is None:
+        return translate(language, summary)
+    topic = translate(language, f"asks: {found[2]}")
+    first = translate(language, "No answer to the question of day {day} ({topic}).", day=found[1], topic=topic)
+    return f"{first} {translate(language, found[3])}"
 
 
 def _apart(text: str, findings: Iterable[Mapping[str, Any]]) -> list[tuple[int, int, Mapping[str, Any]]]:

@@ -74,6 +74,8 @@ def page(
         "shown": marking.shown,
         "site_zone": clock_words.ZoneInfo,
         "moment": moment,
+        "clock_only": lambda at, there=None: clock_words.clock_only(at, zone, language, there),
+        "said": lambda summary: marking.said(summary, language),
         "ago": lambda at: clock_words.ago(at, now, language),
         "span": lambda length: clock_words.span_words(length, language),
         "countdown": lambda until: clock_words.countdown(until, now, language),
