@@ -4,7 +4,7 @@ import importlib
 from functools import cache
 from typing import Protocol
 
-from messages.triage.assessment import Answer, Assessment, Context, Finding, RuleReading, Weight
+from messages.triage.assessment import Assessment, Context, Finding, RuleReading, Weight
 from messages.triage.catalogue import catalogue
 from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
@@ -23,7 +23,12 @@ class Reading(Protocol):
 
 class Weigh(Protocol):
     def __call__(
-        self, text: str, asked: str | None, language: str | None, findings: tuple[Finding, ...]
+        self,
+        text: str,
+        asked: str | None,
+        language: str | None,
+        findings: tuple[Finding, ...],
+        features: tuple[str, ...],
     ) -> Reading: ...
 
 
@@ -49,31 +54,47 @@ def assess(
         return Assessment(Urgency.ROUTINE, False, (), None, _version())
     weigh = _learned_reader()
     if weigh is None:
-        return _assessment(rules.urgency, rules.understood, rules, ())
+        return _with_unsure(rules)
     try:
-        reading = weigh(text, asked, language, rules.findings)
-        urgency, weighed, quiet = Urgency(reading.urgency), reading.weighed, reading.is_none
+        reading = weigh(text, asked, language, rules.findings, rules.features)
+        return combine(rules, Urgency(reading.urgency), reading.is_none, reading.weighed)
     except Exception:
-        return _assessment(worst(rules.urgency, Urgency.ROUTINE), rules.understood, rules, ())
-    return combine(rules, urgency, quiet, weighed)
+        return _with_unsure(rules)
 
 
 def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[Weight, ...]) -> Assessment:
-    """The more serious of both; the reader's ``none`` counts only where no rule knew the text."""
+    """The more serious of both. Words the rules were unsure of count when the reader raises too; its ``none``
+    counts only where no rule knew the text."""
+    if urgency >= Urgency.URGENT:
+        return _assessment(rules, worst(urgency, _unsure_urgency(rules)), True, weighed, rules.unsure)
     unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
     if unknown and quiet and urgency is Urgency.NONE:
-        return _assessment(Urgency.NONE, True, rules, weighed)
-    result = worst(rules.urgency, urgency)
-    return _assessment(result, rules.understood or urgency > Urgency.ROUTINE, rules, weighed)
+        return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), weighed)
+    return _assessment(rules, urgency, rules.understood, weighed)
+
+
+def _with_unsure(rules: RuleReading) -> Assessment:
+    """The rules without a learned reader beside them: every word they were unsure of counts."""
+    raised = _unsure_urgency(rules)
+    return _assessment(rules, raised, rules.understood or raised > Urgency.NONE, (), rules.unsure)
+
+
+def _unsure_urgency(rules: RuleReading) -> Urgency:
+    return worst(*(finding.urgency for finding in rules.unsure))
 
 
 def _assessment(
-    urgency: Urgency, understood: bool, rules: RuleReading, weighed: tuple[Weight, ...]
+    rules: RuleReading,
+    urgency: Urgency,
+    understood: bool,
+    weighed: tuple[Weight, ...],
+    unsure: tuple[Finding, ...] = (),
 ) -> Assessment:
+    urgency = worst(rules.urgency, urgency)
     if urgency is Urgency.NONE and not understood:
         urgency = Urgency.ROUTINE
-    answer: Answer | None = rules.answer
-    return Assessment(urgency, understood, rules.findings, answer, _version(), weighed)
+    findings = tuple(sorted((*rules.findings, *unsure), key=lambda finding: (finding.start, finding.end)))
+    return Assessment(urgency, understood, findings, rules.answer, _version(), weighed)
 
 
 def _version() -> str:

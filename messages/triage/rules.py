@@ -34,7 +34,7 @@ def read_rules(
         return _reaction(text, asked)
     tokens = cut(own, known.merges, known.fillers)
     matches = match_all(tokens, asked)
-    findings = _findings(matches, text, asked)
+    findings, unsure = _findings(matches, text, asked)
     heat = temperatures(own, asked)
     findings += numbers.fever_findings(heat, text)
     answer = read_answer(own, asked, heat)
@@ -48,7 +48,8 @@ def read_rules(
     urgency, understood = _decide(own, asked, findings, answer, matches)
     if answer_urgency > urgency:
         urgency, understood = answer_urgency, True
-    return RuleReading(urgency, understood, tuple(findings), answer, _features(matches, findings, answer))
+    features = _features(matches, findings, answer)
+    return RuleReading(urgency, understood, tuple(findings), answer, features, tuple(_tidy(unsure)))
 
 
 def _reaction(text: str, asked: str | None) -> RuleReading:
@@ -66,23 +67,26 @@ _LOWERED = {
 }
 
 
-def _findings(matches: Matches, text: str, asked: str | None) -> list[Finding]:
+def _findings(matches: Matches, text: str, asked: str | None) -> tuple[list[Finding], list[Finding]]:
+    """What was found, and apart from it the bare words that nothing else supports."""
     hits = [
         Hit(rule, start, end, kind == "weak")
         for kind in ("rule", "weak")
         for rule, start, end in matches.found.get(kind, ())
     ]
     settle(hits, matches)
-    hits = [hit for hit in hits if not hit.weak or _supported(hit, matches, asked)]
     starts, ends = matches.tokens.starts, matches.tokens.ends
-    result = []
+    result: list[Finding] = []
+    unsure: list[Finding] = []
     for hit in hits:
         start, end = starts[hit.start], ends[hit.end - 1]
         urgency = _LOWERED.get(hit.status, Urgency.ROUTINE) or hit.rule.urgency
-        result.append(
-            Finding(hit.rule.concept, hit.status, text[start:end], start, end, hit.rule.name, urgency)
-        )
-    return result
+        one = Finding(hit.rule.concept, hit.status, text[start:end], start, end, hit.rule.name, urgency)
+        if not hit.weak or _supported(hit, matches, asked):
+            result.append(one)
+        elif hit.status == "present":
+            unsure.append(one)
+    return result, unsure
 
 
 # A bare symptom word that is all there is to a short answer to the symptoms question means what it says.
