@@ -108,7 +108,7 @@ def _need(
 
 def _about_thinner(reading: Reading) -> bool:
     answer = reading.assessment.answer
-    said_no = reading.asked == "blood_thinner" and answer is not None and answer.kind == "no"
+    said_no = reading.counts_for == "blood_thinner" and answer is not None and answer.kind == "no"
     return said_no or any("thinner" in found["rule"] for found in reading.findings)
 
 
@@ -199,7 +199,8 @@ def _answer(
     }
     silent = opt_outs.answered_by_carrier(reply)
     bare = carrier_word(reply.body) is not None
-    if key in answers.WEIGHT:
+    warned = key in answers.WEIGHT
+    if key is not None and warned:
         if not (silent and bare):
             answers.send_safety(
                 session,
@@ -212,7 +213,8 @@ def _answer(
                 **about,
             )
         key = None
-    notice = _confirmation(wish, state) or key
+    confirmation = _confirmation(wish, state)
+    notice = None if warned and confirmation == "help" else confirmation or key
     blocked = state.opted_out_at is not None and wish != "start"
     if notice is None or silent or blocked:
         return

@@ -35,12 +35,14 @@ QUIET_ANSWERS = {
         ("same", "better", "igual", "mejor", "the same", "lo mismo", "much better", "mucho mejor")
     ),
     "follow_up": frozenset("yes y yep yeah si s ya".split()),
+    "general": frozenset(("no", "nope", "no thanks", "no thank you", "nothing", "nada", "no gracias")),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One reply, read for one patient (or for nobody known). ``item``: the question it was read against.
+    """One reply, read for one patient (or for nobody known). ``item``: the question it was read against
+    (``asked``); ``counts_for``: the question under which a bare yes or no is most serious.
 
     ``unclear``: a person must look within the hour, and the patient is asked once more. ``joined``: the
     result comes from this text and those just before it, put together. ``foreign``: written in a script of
@@ -52,6 +54,7 @@ class Reading:
     understood: bool
     findings: tuple[dict[str, Any], ...]
     asked: str | None
+    counts_for: str | None
     item: PlanItem | None
     day: int | None
     language: str
@@ -81,7 +84,7 @@ def read(session: Session, reply: Reply, sender: Sender | None) -> Reading:
     text = reply.body
     if reaction_to(text) is None:
         text = strip_own_words(text, texts_sent_to(session, reply.from_phone, at - OWN_TEXTS_FOR))
-    found = _assess(text, asked, default, context, unanswered)
+    found, counts_for = _assess(text, asked, default, context, unanswered)
     if _is_quiet_answer(text, asked, found):
         found = replace(found, urgency=Urgency.NONE, understood=True)
     before = _texts_just_before(session, reply)
@@ -102,6 +105,7 @@ def read(session: Session, reply: Reply, sender: Sender | None) -> Reading:
         understood=understood,
         findings=tuple(findings),
         asked=asked,
+        counts_for=counts_for,
         item=item,
         day=context.day,
         language=language if language in ("en", "es") else default,
@@ -157,18 +161,19 @@ def _context(sender: Sender | None, unanswered: Sequence[PlanItem], at: datetime
 
 def _assess(
     text: str, asked: str | None, language: str, context: Context, unanswered: Sequence[PlanItem]
-) -> Assessment:
-    """Triage; a bare yes or no counts for every question still unanswered, the most serious reading wins."""
+) -> tuple[Assessment, str | None]:
+    """Triage, and the question under which it is most serious: a bare yes or no counts for every question
+    still unanswered."""
     found = assess(text, asked, language, context)
     if not found.understood and not found.findings:
         # assess() never raises; a text that broke the rules must not look like one that is merely unclear.
         read_rules(text, asked, language, context)
     if len(normalise(text).split()) > MOST_WORDS_OF_A_BARE_ANSWER:
-        return found
+        return found, asked
     others = {item.asks for item in unanswered if item.asks and item.asks != asked} & BARE_MATTERS
-    bare = [assess(text, other, language, context) for other in sorted(others)]
-    answers = [one for one in bare if one.answer is not None and one.answer.kind in ("yes", "no")]
-    return max([found, *answers], key=lambda one: one.urgency.rank)
+    bare = [(assess(text, other, language, context), other) for other in sorted(others)]
+    answers = [one for one in bare if one[0].answer is not None and one[0].answer.kind in ("yes", "no")]
+    return max([(found, asked), *answers], key=lambda one: one[0].urgency.rank)
 
 
 def _is_quiet_answer(text: str, asked: str | None, found: Assessment) -> bool:
