@@ -6,6 +6,7 @@ next upgrade). SQLModel tables do not validate values: forms and ``messages`` do
 
 from datetime import date, datetime
 from secrets import token_hex
+from time import time_ns
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
@@ -43,6 +44,11 @@ ROLES = ("viewer", "nurse", "clinician", "admin")
 def new_id() -> str:
     """An opaque id: 128 random bits, so that an address tells nothing and cannot be guessed."""
     return token_hex(16)
+
+
+def ordered_id() -> str:
+    """An opaque id that sorts by when it was made on this machine: rows of one instant keep their order."""
+    return f"{time_ns():016x}{token_hex(8)}"
 
 
 def _one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
@@ -362,7 +368,7 @@ class EscalationEvent(SQLModel, table=True):
     """One line of an escalation's timeline."""
 
     __tablename__ = "escalation_events"
-    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    id: str = Field(default_factory=ordered_id, primary_key=True, max_length=32)
     escalation_id: str = Field(foreign_key="escalations.id", index=True)
     at: datetime
     kind: str
@@ -475,7 +481,7 @@ class AuditEvent(SQLModel, table=True):
             postgresql_where=text("seal_number IS NULL"),
         ),
     )
-    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    id: str = Field(default_factory=ordered_id, primary_key=True, max_length=32)
     at: datetime
     actor: str
     action: str
