@@ -30,7 +30,8 @@ SWEEP = 200
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One text in a worker's hands. ``after`` is how long to wait for its place in the sender's pace."""
+    """One text in a worker's hands. ``plan_item_id``: the question it puts, for check-ins only. ``after``:
+    seconds to wait for its place in the sender's pace."""
 
     id: str
     fence: int
@@ -39,6 +40,7 @@ class Claimed:
     body: str
     expires_at: datetime
     attempts: int
+    plan_item_id: str | None = None
     after: float = 0.0
 
 
@@ -81,6 +83,7 @@ def _claimed(row: OutboundMessage, after: float) -> Claimed:
         body=row.body,
         expires_at=row.expires_at,
         attempts=row.attempts + 1,
+        plan_item_id=row.plan_item_id if row.kind == "check_in" else None,
         after=after,
     )
 

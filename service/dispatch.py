@@ -27,7 +27,8 @@ log = logging.getLogger("aftercare.delivery")
 THREADS = 8
 START_WITHIN = 4.0  # seconds from claim to call; with the carrier's time-out it ends before the lease does
 CLOSE_WITHIN = 15.0
-UNPAUSED = 0.05
+GATHER_SECONDS = 0.05
+GOOD_HANDFUL = 64  # results written in one transaction
 QUICK_CALL = 0.2  # seconds; while calls are slower, fewer texts are claimed ahead
 LOOK_AFTER = {"safety": timedelta(seconds=4), "page": timedelta(0)}
 LOOK_AFTER_OTHERS = timedelta(seconds=15)
@@ -78,7 +79,7 @@ class Lane:
         if self.runtime.stopping.is_set() or limit <= 0:
             return True
         room = 2 * self.threads if self.call_seconds > QUICK_CALL else limit
-        if len(self.in_hand) >= min(room, 2 * self.threads):
+        if len(self.in_hand) - len(self.unwritten) >= room / 2:
             return False
         taken, drained = claims.claim(self.runtime, self.priorities, self.runtime.clock(), min(limit, room))
         began = time.monotonic()
@@ -119,10 +120,11 @@ class Lane:
         return sid
 
     def _collect(self) -> None:
-        """Move finished calls to ``unwritten``; waits a moment for one when there is none."""
+        """Move finished calls to ``unwritten``. Waits for a good handful, but never long."""
+        until = time.monotonic() + GATHER_SECONDS
         try:
-            if self.in_hand and not self.unwritten:
-                self.unwritten.append(self.finished.get(timeout=UNPAUSED))
+            while len(self.unwritten) < min(GOOD_HANDFUL, len(self.in_hand)):
+                self.unwritten.append(self.finished.get(timeout=max(0.0, until - time.monotonic())))
             while True:
                 self.unwritten.append(self.finished.get_nowait())
         except Empty:

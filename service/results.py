@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CursorResult, String, Update, column, update, values
+from sqlalchemy import CursorResult, Update, bindparam, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
@@ -29,13 +29,13 @@ def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], no
     """
     if not accepted:
         return
-    sids = {claimed.id: sid for claimed, sid in accepted}
     try:
         with session_on(runtime.engine) as session:
-            done = _accept(session, sids, now)
-            open_questions(session, runtime, [item for item in done.values() if item], now)
-            for message_id in sids.keys() - done.keys():
-                _already_accepted(session, message_id, sids[message_id], now)
+            written = _accept(session, accepted, now)
+            items = [claimed.plan_item_id for claimed, _ in accepted if claimed.plan_item_id]
+            open_questions(session, runtime, items, now)
+            if written != len(accepted):
+                _note_second_copies(session, accepted, now)
             session.commit()
     except IntegrityError:
         if len(accepted) > 1:
@@ -45,33 +45,41 @@ def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], no
         _accept_without_sid(runtime, accepted[0][0], now)
 
 
-def _accept(session: Session, sids: dict[str, str], now: datetime) -> dict[str, str | None]:
-    """Set ``accepted`` for many rows in one statement; returns the ids written, with their plan items."""
-    given = (
-        values(column("id", String), column("sid", String), name="given")
-        .data(list(sids.items()))
-        .cte("given")
+_ACCEPT = (
+    update(OutboundMessage.__table__)  # type: ignore[attr-defined]
+    .where(
+        col(OutboundMessage.id) == bindparam("message_id"),
+        col(OutboundMessage.carrier_sid).is_(None),
+        col(OutboundMessage.accepted_at).is_(None),
     )
-    rows = session.execute(
-        update(OutboundMessage)
-        .where(
-            col(OutboundMessage.id) == given.c.id,
-            col(OutboundMessage.carrier_sid).is_(None),
-            col(OutboundMessage.accepted_at).is_(None),
-        )
-        .values(
-            status="accepted",
-            carrier_sid=given.c.sid,
-            accepted_at=now,
-            lease_until=None,
-            claimed_by=None,
-            error_code=None,
-            why=None,
-        )
-        .returning(col(OutboundMessage.id), col(OutboundMessage.plan_item_id), col(OutboundMessage.kind))
-        .execution_options(synchronize_session=False)
+    .values(
+        status="accepted",
+        carrier_sid=bindparam("sid"),
+        accepted_at=bindparam("now"),
+        lease_until=None,
+        claimed_by=None,
+        error_code=None,
+        why=None,
+    )
+)
+
+
+def _accept(session: Session, accepted: Sequence[tuple[Claimed, str]], now: datetime) -> int:
+    """Set ``accepted`` for many rows with one prepared statement; returns how many rows it changed."""
+    rows = [{"message_id": claimed.id, "sid": sid, "now": now} for claimed, sid in accepted]
+    return session.connection().execute(_ACCEPT, rows).rowcount
+
+
+def _note_second_copies(session: Session, accepted: Sequence[tuple[Claimed, str]], now: datetime) -> None:
+    """Rows that had an id already: mostly the same one, from a receipt that overtook us."""
+    sids = {claimed.id: sid for claimed, sid in accepted}
+    rows = session.exec(
+        select(OutboundMessage.id, OutboundMessage.carrier_sid).where(col(OutboundMessage.id).in_(sids))
     ).all()
-    return {row.id: row.plan_item_id if row.kind == "check_in" else None for row in rows}
+    for message_id, sid in rows:
+        if sid not in (None, sids[message_id]):
+            log.error("text %s was accepted twice by the carrier", message_id)
+            marks.set_mark(session, "texts:accepted_twice", now, add=1)
 
 
 def open_questions(session: Session, runtime: Runtime, plan_item_ids: Sequence[str], now: datetime) -> None:
@@ -88,13 +96,6 @@ def open_questions(session: Session, runtime: Runtime, plan_item_ids: Sequence[s
         log.error("%d questions could not be opened: %s", len(plan_item_ids), type(error).__name__)
 
 
-def _already_accepted(session: Session, message_id: str, sid: str, now: datetime) -> None:
-    row = session.get(OutboundMessage, message_id)
-    if row is not None and row.carrier_sid not in (None, sid):
-        log.error("text %s was accepted twice by the carrier", message_id)
-        marks.set_mark(session, "texts:accepted_twice", now, add=1)
-
-
 def _accept_without_sid(runtime: Runtime, claimed: Claimed, now: datetime) -> None:
     """The carrier gave an id that another text has: the text is with it all the same."""
     log.error("the carrier gave text %s an id that another text has", claimed.id)
@@ -104,8 +105,8 @@ def _accept_without_sid(runtime: Runtime, claimed: Claimed, now: datetime) -> No
             row.status, row.accepted_at, row.why = "accepted", now, "the carrier repeated an id"
             row.lease_until, row.claimed_by = None, None
             session.add(row)
-            if row.plan_item_id and row.kind == "check_in":
-                open_questions(session, runtime, [row.plan_item_id], now)
+            if claimed.plan_item_id:
+                open_questions(session, runtime, [claimed.plan_item_id], now)
         session.commit()
 
 
