@@ -8,40 +8,24 @@ who act at once are served one after the other, and the second sees what the fir
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from messages.escalation import STILL_OPEN_EVERY, acknowledgement_expires, clocks
+from messages.escalation import STILL_OPEN_EVERY, acknowledgement_expires
 from messages.site import Site
 from messages.urgency import Urgency
 from service import audit
 from service.escalation_rows import (
-    ContactNeeded,
     HeldByOther,
     InvalidAct,
     WrongState,
-    free_code,
     locked,
     member_named,
     restart_ladder,
-    set_clocks,
-    with_public_holidays,
     write_event,
 )
-from service.models import Escalation, LabelledCase, StoredAssessment
+from service.models import Escalation
 
 METHODS = ("phone", "text", "in_person", "could_not_reach")
-DISPOSITIONS = (
-    "sent_to_ed",
-    "seen_today",
-    "advice_given",
-    "expected_recovery",
-    "false_alarm",
-    "could_not_reach",
-    "deceased",
-    "other",
-)
-WITHOUT_CONTACT = ("false_alarm", "sent_to_ed", "deceased")
-TRIES_ENOUGH = 3
 
 
 def acknowledge(session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str) -> Escalation:
@@ -88,7 +72,7 @@ def _write(session: Session, row: Escalation, now: datetime, kind: str, actor: s
     )
 
 
-def _done(
+def done(
     session: Session, row: Escalation, now: datetime, kind: str, actor: str, **detail: Any
 ) -> Escalation:
     _write(session, row, now, kind, actor, **detail)
@@ -126,7 +110,7 @@ def hand_over(
         raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
     member_named(session, to)
     _hold(row, site, to, now)
-    return _done(session, row, now, "handed_over", actor, to=to)
+    return done(session, row, now, "handed_over", actor, to=to)
 
 
 def take_over(session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str) -> Escalation:
@@ -138,7 +122,7 @@ def take_over(session: Session, *, now: datetime, site: Site, escalation_id: str
         raise WrongState("It is resolved already; reopen it if more is to be done.")
     before = row.acknowledged_by
     _hold(row, site, actor, now)
-    return _done(session, row, now, "taken_over" if before else "acknowledged", actor, held_by=before)
+    return done(session, row, now, "taken_over" if before else "acknowledged", actor, held_by=before)
 
 
 def contact(
@@ -164,78 +148,14 @@ def contact(
         raise WrongState("It is resolved already; reopen it to record another contact.")
     if method == "could_not_reach":
         row.contact_tries += 1
-        return _done(session, row, now, "contact_tried", actor, note=note, tries=row.contact_tries)
+        return done(session, row, now, "contact_tried", actor, note=note, tries=row.contact_tries)
     if row.status == "open":
         _hold(row, site, actor, now)
     row.status = "contacted"
     row.contacted_by, row.contacted_at, row.contact_method = actor, now, method
     row.acknowledgement_expires_at = None
     row.next_event_at = now + STILL_OPEN_EVERY
-    return _done(session, row, now, "contacted", actor, method=method, note=note)
-
-
-def resolve(
-    session: Session,
-    *,
-    now: datetime,
-    site: Site,
-    escalation_id: str,
-    actor: str,
-    disposition: str,
-    note: str,
-) -> Escalation:
-    """End an escalation with what became of the patient and a note. Commits.
-
-    Urgent and emergency ones need a recorded contact, unless the disposition stands without one (false
-    alarm, sent to the ED, deceased, not reached in three tries). Raises InvalidAct, WrongState,
-    ContactNeeded.
-    """
-    if disposition not in DISPOSITIONS:
-        raise InvalidAct("disposition", f"disposition must be one of {', '.join(DISPOSITIONS)}.")
-    if not note or not note.strip():
-        raise InvalidAct("note", "A note is needed: one sentence on what was found or done.")
-    row = locked(session, escalation_id)
-    if row.status == "resolved":
-        raise WrongState("It is resolved already.")
-    if Urgency(row.urgency) >= Urgency.URGENT and row.contacted_at is None:
-        if disposition == "could_not_reach" and row.contact_tries < TRIES_ENOUGH:
-            raise ContactNeeded(
-                f"{row.contact_tries} of {TRIES_ENOUGH} tries to reach the patient are recorded; "
-                "record each try as a contact first."
-            )
-        if disposition not in (*WITHOUT_CONTACT, "could_not_reach"):
-            raise ContactNeeded("Record how the patient was reached first: no contact is on this escalation.")
-    row.status = "resolved"
-    row.resolved_by, row.resolved_at, row.disposition, row.note = actor, now, disposition, note.strip()
-    row.acknowledgement_expires_at = row.next_event_at = None
-    return _done(session, row, now, "resolved", actor, disposition=disposition)
-
-
-def reopen(
-    session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str, reason: str | None = None
-) -> Escalation:
-    """Open a resolved escalation again, with fresh clocks and ladder. Commits.
-
-    Raises WrongState when it is not resolved, or when the same patient has an unresolved one by now.
-    """
-    row = locked(session, escalation_id)
-    if row.status != "resolved":
-        raise WrongState("Only a resolved escalation can be reopened.")
-    other = session.exec(
-        select(Escalation).where(
-            Escalation.subject == row.subject, Escalation.kind == row.kind, Escalation.status != "resolved"
-        )
-    ).one_or_none()
-    if other is not None:
-        raise WrongState(f"Escalation {other.code} of the same patient is open already; go on with that one.")
-    row.code = free_code(session)
-    row.status = "open"
-    row.acknowledged_by = row.acknowledged_at = None
-    row.contacted_by = row.contacted_at = row.contact_method = None
-    row.resolved_by = row.resolved_at = row.disposition = row.note = None
-    restart_ladder(row, site)
-    set_clocks(row, clocks(with_public_holidays(site, now), Urgency(row.urgency), now))
-    return _done(session, row, now, "reopened", actor, reason=reason)
+    return done(session, row, now, "contacted", actor, method=method, note=note)
 
 
 def note(session: Session, *, now: datetime, escalation_id: str, actor: str, text: str) -> Escalation:
@@ -243,49 +163,4 @@ def note(session: Session, *, now: datetime, escalation_id: str, actor: str, tex
     if not text.strip():
         raise InvalidAct("note", "The note is empty.")
     row = locked(session, escalation_id)
-    return _done(session, row, now, "note", actor, text=text.strip())
-
-
-def false_alarm(
-    session: Session,
-    *,
-    now: datetime,
-    site: Site,
-    escalation_id: str,
-    actor: str,
-    should_be: str = "none",
-    note: str | None = None,
-) -> Escalation:
-    """One click: the text was read wrongly. Keeps a labelled case for the bank and resolves. Commits.
-
-    ``should_be`` is the urgency a person gives the text. Raises InvalidAct, WrongState.
-    """
-    if should_be not in tuple(Urgency):
-        raise InvalidAct("should_be", f"should_be must be one of {', '.join(Urgency)}.")
-    row = locked(session, escalation_id)
-    if row.status == "resolved":
-        raise WrongState("It is resolved already.")
-    if row.reply_id is not None:
-        read = session.exec(select(StoredAssessment).where(StoredAssessment.reply_id == row.reply_id)).first()
-        session.add(
-            LabelledCase(
-                reply_id=row.reply_id,
-                escalation_id=row.id,
-                asked=read.asked if read else None,
-                read_as=row.urgency,
-                should_be=should_be,
-                note=note,
-                member=actor,
-                at=now,
-            )
-        )
-    words = note or f"Read as {row.urgency}; a person reads it as {should_be}."
-    return resolve(
-        session,
-        now=now,
-        site=site,
-        escalation_id=escalation_id,
-        actor=actor,
-        disposition="false_alarm",
-        note=words,
-    )
+    return done(session, row, now, "note", actor, text=text.strip())

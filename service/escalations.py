@@ -15,16 +15,12 @@ from messages.escalation import Clocks, clocks, sooner
 from messages.site import Site
 from messages.urgency import Urgency
 from service.escalation_acts import (
-    DISPOSITIONS,
     METHODS,
     acknowledge,
     contact,
     expire_acknowledgement,
-    false_alarm,
     hand_over,
     note,
-    reopen,
-    resolve,
     take_over,
 )
 from service.escalation_rows import (
@@ -43,6 +39,7 @@ from service.escalation_rows import (
     write_event,
 )
 from service.models import Enrollment, Escalation, OutboundMessage
+from service.resolutions import DISPOSITIONS, false_alarm, reopen, resolve
 
 __all__ = [
     "DISPOSITIONS",

@@ -82,7 +82,7 @@ class _Situation:
             for row in session.exec(select(PhoneState).where(col(PhoneState.phone).in_(phones)))
             if row.opted_out_at or row.unreachable_at
         }
-        self.paused = escalations.pauses_check_ins(session, ids)
+        self.paused = escalations.pauses_check_ins(session, ids, now)
 
     def _last_texts(self, phones: set[str], now: datetime) -> dict[str, datetime]:
         """When each phone got its last scheduled text; one on its way just now counts as sent now."""

@@ -7,9 +7,9 @@ import pytest
 from sqlmodel import Session
 
 from messages.urgency import Urgency
-from service import escalations
+from service import escalations, member_texts
 from service.db import session_on
-from service.models import Escalation, LabelledCase
+from service.models import Enrollment, Escalation, LabelledCase, OutboundMessage
 from service.runtime import Runtime
 from tests.clinic import (
     ANA,
@@ -307,3 +307,36 @@ def test_every_unresolved_one_has_a_code_of_its_own(runtime: Runtime) -> None:
         session.commit()
     codes = [row.code for row in escalations_of(runtime)]
     assert len(set(codes)) == 60
+
+
+@pytest.mark.parametrize(
+    "values", [{"disposition": "deceased"}, {"disposition": "sent_to_ed", "withdraw_reason": "in hospital"}]
+)
+def test_who_has_died_or_is_withdrawn_gets_no_more_texts(runtime: Runtime, values: dict[str, str]) -> None:
+    enrollment = enroll(runtime)
+    do(
+        runtime,
+        escalations.resolve,
+        opened(runtime, enrollment.patient_id),
+        note="Told by the son.",
+        **values,
+    )
+    (course,) = rows(runtime, Enrollment)
+    assert course.status == "withdrawn" and course.withdrawn_reason
+    assert {m.status for m in rows(runtime, OutboundMessage) if m.kind == "check_in"} == {"cancelled"}
+
+
+def test_a_person_who_is_writing_with_the_patient_holds_check_ins_back_for_an_hour(
+    runtime: Runtime, clock
+) -> None:
+    mine = enroll(runtime)
+    in_session(
+        runtime, member_texts.send_text, patient_id=mine.patient_id, body="How are you?", author=NORA, key="1"
+    )
+
+    def paused(session: Session, now) -> set[str]:
+        return escalations.pauses_check_ins(session, [mine.id], now)
+
+    assert in_session(runtime, paused) == {mine.id}
+    clock.advance(minutes=61)
+    assert in_session(runtime, paused) == set()
