@@ -36,7 +36,7 @@ _HEAT = re.compile(
 _NOT_HEAT = re.compile(
     r"\b(?:outside|weather|oven|heat index|sun|shade|highway|hwy|interstate|route|miles?|bpm|pulse|heart rate|hr|bp|"
     r"sugar|glucose|lbs?|pounds|kilos|years?|anos|percent|dollars|bucks|room|channel|degrees out|fm|station|spo2|"
-    r"o2|ox|oxygen|oxigeno|azucar|presion|afuera|clima|sombra|horno|oxigen|sat|sats|garage|attic|pulso|radio)\b"
+    r"o2|ox|oxygen|oxigeno|azucar|presion|afuera|clima|sombra|horno|oxigen|sat|sats|garage|attic|pulso|radio|bath|tub|sauna|flat|landlord|apartment|thermostat|greenhouse|barn|kitchen|heater|heating pad|texas|fm)\b"
 )
 
 
@@ -107,51 +107,94 @@ _OUT_OF_TEN = re.compile(
     r"de\s+(?:10|diez)|sobre\s+(?:10|diez)|on (?:the|a|your) (?:pain )?scale)\b"
 )
 _RANGE = re.compile(
-    rf"(?<![\w/.,])(?P<low>{_NUMBER})\s*(?:-|to|or|o|a|and|n|/|u|maybe)\s*(?:maybe\s*|a\s*)?(?P<high>{_NUMBER})(?![\w/]|[.,]\d)"
+    rf"(?<![\w/.,])(?P<low>{_NUMBER})\s*(?:-|to|or|o|a|/|u|maybe)\s*(?:maybe\s*|a\s*)?(?P<high>{_NUMBER})(?![\w/]|[.,]\d)"
 )
 _CORRECTION = re.compile(
-    rf"\b(?:i me(?:an|ant)|meant|sorry|correction|actually|make (?:that|it)|quise decir|perdon|digo|mejor dicho|"
-    rf"no wait|wait|oops|scratch that|typo)\W+(?:\w+\W+){{0,3}}?(?P<value>{_NUMBER})(?![\w/]|[.,]\d)"
+    rf"\b(?:i me(?:an|ant)|meant|sorry|correction|make (?:that|it)|quise decir|perdon|digo|mejor dicho|dang it|"
+    rf"no wait|wait|oops|scratch that|typo|fat fingers?|i mean)\W+(?:\w+\W+){{0,3}}?(?P<value>{_NUMBER})(?![\w/]|[.,]\d)"
 )
-_CURRENT = re.compile(
-    rf"\b(?:now|today|today its|tonight|currently|right now|ahora|ahorita|hoy|this morning|esta manana|down to|"
-    rf"baj\w+ a|up to|subio a|at an?|is an?|its an?|im at|call it|say|its|is|es|es un|como un|un|about|around|like)\W+"
-    rf"(?:(?:its|is|it|an?|at|about|around|like|maybe|es|un|a|en|como|to|only|just|only|solo|more like|esta|estoy|mas|or|so)\W+)"
-    rf"{{0,4}}(?P<value>{_NUMBER})(?![\w/:%]|[.,]\d)"
+_NOW = re.compile(
+    r"\b(?:now|today|tonight|currently|rn|noo|ahora|ahorita|hoy|this (?:morning|evening|afternoon)|up to|down to|subio a|"
+    r"baj\w+ a|more like|call it|put me down|its|it is|im|i am|es un|esta en|going on)\b(?:\W+\w+){0,3}\W*$"
 )
-_BARE = re.compile(rf"(?<![\w/.,:$#-])(?P<value>{_NUMBER})(?:ish\b|\+|s\b)?(?![\w/:%]|[.,]\d)")
+_THEN = re.compile(
+    r"\b(?:was|were|wis|from|used to be|had been|yesterday|last (?:night|week)|before|era|estaba|ayer|antes|started at|when i left|"
+    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|day \d|at first|fue|tenia|went in)\b(?:\W+\w+){0,3}\W*$"
+)
+_THEN_AFTER = re.compile(
+    r"^\s*(?:before|b4|yesterday|last|when i left|when i came|pre|antes|ayer|the first|going in|ago)\b"
+)
+_BARE = re.compile(rf"(?<![\w/.,:$#-])(?P<value>{_NUMBER})(?:ish\b|\++)?(?![\w/:%$]|[.,]\d|-\d)")
+# What may follow a number that stands alone as a score; any other word makes it a count ("9 dollar smoothie").
+_SCORE_AFTER = re.compile(
+    r"^\s*(?:$|[^\w\s]|(?:a|an|all|about|actually|after|again|and|are|as|at|b4|back|bad|before|best|but|cuz|because|bc|currently|cept|down|"
+    r"during|easy|even|except|for|from|going|got|hon|honey|hurts?|i|if|im|in|ish|is|it|its|just|last|level|like|lol|maybe|max|me|min|mostly|most|"
+    r"my|n|no|not|noo|now|of|ok|on|only|or|out|over|pain|please|plus|point|pretty|right|rn|said|same|she|he|since|sitting|so|sometimes|still|"
+    r"sure|thank|thanks|thankyou|thats?|the|then|this|tho|though|till?|til|to|today|tonight|too|tops|tx|ty|u|up|w|walking|was|were|well|when|"
+    r"while|wit|with|without|worse|worst|would|yes|yesterday|you|better|standing|lying|moving|resting|dear|doctor|doc|nurse|maam|"
+    r"ahora|ahorita|al|antes|aproximadamente|ayer|como|con|cuando|de|del|desde|doctora|dolor|en|es|esta|gracias|hoy|la|mas|me|muy|nada|o|"
+    r"para|pero|por|porque|que|senorita|si|sin|solo|sube|u|y|ya|ahi|nomas|mija|todavia|un|hasta|despues|parado|parada|sentado|sentada|acostado)\b)"
+)
 _NOT_SCORE_AFTER = re.compile(
-    r"^\s*(?:\+\s*)?(?:am\b|pm\b|a\.m|p\.m|oclock|mg|ml|mcg|milligram|hours?|hrs?|hr\b|minutes?|mins?|days?|dys?|weeks?|wks?|"
-    r"months?|years?|yrs?|times?|x\b|pills?|tablets?|tabs?|tylenol|advil|norco|percocet|oxy|of (?:the|them|my|those|these|us)|"
-    r"blocks?|miles?|laps?|steps?|stairs?|people|kids?|grandkids?|dogs?|cats?|pillows?|blankets?|nights?|"
-    r"horas?|dias?|semanas?|meses|anos?|veces|pastillas?|tabletas?|cuadras?|minutos?|noches?|nietos?|hijos?|"
-    r"inches|inch|cm|feet|foot|pounds|lbs|cups?|glasses|weeks|spots?|fingers|toes|legs|nd\b|th\b|st\b|rd\b|dedos|"
-    r"de la (?:manana|tarde|noche|madrugada)|in the morning|at night|bandages?|pads?|gauze|towels?|one\b|big|little|good days|"
-    r"thing|more|mas\b|person|side|leg|hand|foot|part|place)"
+    r"^\s*(?:\+\s*)?(?:am\b|pm\b|a\.m|p\.m|oclock|o'clock|mg|ml|mcg|hours?|hrs?\b|hr\b|min(?:ute)?s?\b|days?|weeks?|wks?|months?|years?|yrs?|"
+    r"times?|x\b|of (?:the|them|my|those|these|us|em)|in the (?:morning|evening|afternoon)|at night|de la (?:manana|tarde|noche|madrugada)|"
+    r"nd\b|th\b|st\b|rd\b|thing|more|mas\b|different|good|great|little|big|is the|this morning after|to sleep|on the dot)"
 )
 _NOT_SCORE_BEFORE = re.compile(
-    r"(?:\bat|\bday|\bdia|\broom|\bpost op day|\btook|\btake|\btome|\btomo|\btomado|\bfor|\bpor|\bsince|\bdesde(?: las)?|\ba las|"
-    r"\bhace|\bapril|\bmay|\bjune|\bthe|\bchapter|\bpsalm|\blevel l|\bonly one|\bthis|\bthat|\bno|\bwhich|\bel|\bcada|"
-    r"\bevery|\baround the|\bchannel|\bthese|\bthose|\blas|\blos|\bslept|\bmy|\bbefore|\bin|\ben|\bde|\bby|\bsome|\bany|\bbar|\bgate)\s*$"
+    r"(?:(?<!is )(?<!its )(?<!still )(?<!pain )(?<!im )(?<!me )\bat|\bday|\bdia|\broom|\btook|\btake|\btome|\btomo|\btomado|\bfor|\bpor|\bsince|\bdesde(?: las)?|"
+    r"\ba las|\bhace|\bapril|\bjune|\bthe|\bchapter|\bpsalm|\bonly one|\bthis|\bthat|\bno|\bwhich|\bel|\bcada|\bevery|\baround the|\bchannel|"
+    r"\bthese|\bthose|\blas|\blos|\bslept|\bmy|\bin|\bby|\bsome|\bany|\bbar|\bgate|\btil|\btill|\buntil|\bsold|\bhas|\bhad|\bwalked|\bate|\bof|\bwith|\band only|"
+    r"\bother|\bunit|\bapt|\bsuite|\blevel l|\bt|\bl|\bage|\bis day|\bpost op day|\bapartment|\bnumber)\s*$"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    value: float
+    start: int
+    end: int
+    then: bool
+    now: bool
+
+
+def _candidates(folded: str) -> list[_Score]:
+    """Numbers from 0 to 11 that can be a pain score: not dates, doses, hours, counts of things."""
+    found = []
+    for match in _BARE.finditer(folded):
+        value, word = _value(match["value"]), match["value"]
+        before, after = (
+            folded[max(0, match.start() - 40) : match.start()],
+            folded[match.end() : match.end() + 24],
+        )
+        if not 0 <= value <= 11 or _NOT_SCORE_AFTER.match(after) or _NOT_SCORE_BEFORE.search(before):
+            continue
+        if not _SCORE_AFTER.match(after) and not _introduced(before, after):
+            continue
+        if (
+            word in ("one", "uno", "dos", "once")
+            and len(folded.split()) > 4
+            and not re.search(r"\ba $", before)
+        ):
+            continue  # far too common a word to be a score by itself
+        clause = re.split(r"[.;!?,]", before)[-1]
+        now = bool(_NOW.search(clause)) or bool(re.match(r"^\W*(?:now|today|tonight|hoy|ahora|noo)\b", after))
+        then = bool(_THEN.search(clause) or _THEN_AFTER.match(after)) and not now
+        found.append(_Score(min(value, 10.0), match.start(), match.end(), then, now))
+    return found
+
+
+_INTRODUCED = re.compile(r"(?:^|\b(?:a|like|bout|about|maybe|its|solid|only|un|como|mga|de a)\W+)$")
+_COUNTED = re.compile(r"^\s*(?:\w+s\b|dollar|head|kilo|lb|pound|buck|inch|mile|foot|feet|cm|percent|finger)")
+
+
+def _introduced(before: str, after: str) -> bool:
+    """Whether a number is told as a score though an unknown word follows ("like a 3 fr")."""
+    return bool(_INTRODUCED.search(before)) and not _COUNTED.match(after)
 
 
 def scores(text: str) -> list[tuple[float, int, int]]:
-    """Numbers from 0 to 10 that can be a pain score, with places: not dates, doses, hours, counts."""
-    folded = normalise(text)
-    found = []
-    for match in _BARE.finditer(folded):
-        value = _value(match["value"])
-        word = match["value"]
-        if not 0 <= value <= 11 or _NOT_SCORE_AFTER.match(folded[match.end() :][:24]):
-            continue
-        before = folded[max(0, match.start() - 16) : match.start()]
-        if _NOT_SCORE_BEFORE.search(before):
-            continue
-        if word in ("one", "uno", "dos", "once") and len(folded.split()) > 4:
-            continue  # far too common a word to be a score by itself
-        found.append((min(value, 10.0), match.start(), match.end()))
-    return found
+    """Numbers from 0 to 10 that can be a pain score, with places."""
+    return [(one.value, one.start, one.end) for one in _candidates(normalise(text))]
 
 
 def _value(word: str) -> float:
@@ -159,33 +202,45 @@ def _value(word: str) -> float:
 
 
 def pain_score(text: str) -> float | None:
-    """The score a reply to the pain question gives: a correction wins, then "x/10", then a range (the higher),
-    then what is said of now, then the only number. None when there is none, or when it is above 11."""
+    """The score a reply to the pain question gives: a correction wins, then what is said of now, then "x/10", then
+    a range (the higher), then the highest that is not of another time. None when there is none or it is above 11."""
     folded = normalise(text).strip()
     if folded.strip(" .!") in ("o", "none", "nada", "ninguno", "nothing", "cero", "nil", "zip", "zilch"):
         return 0.0
-    for pattern in (_CORRECTION, _OUT_OF_TEN):
-        matches = [match for match in pattern.finditer(folded) if _is_score(match, folded)]
-        if matches:
-            return min(_value(matches[-1]["value"]), 10.0)
+    corrections = [match for match in _CORRECTION.finditer(folded) if _is_score(match, folded)]
+    if corrections:
+        return min(_value(corrections[-1]["value"]), 10.0)
+    found = [one for one in _candidates(folded) if not re.match(r"\s*-\s*10\b", folded[one.end :])]
+    tenths = {match.start() for match in _OUT_OF_TEN.finditer(folded)}
     for match in _RANGE.finditer(folded):
         low, high = _value(match["low"]), _value(match["high"])
-        if max(low, high) <= 10 and not _NOT_SCORE_AFTER.match(folded[match.end() :][:24]):
+        if max(low, high) <= 10 and match.start() not in tenths and _is_score(match, folded, "high"):
+            before = folded[max(0, match.start() - 12) : match.start()]
+            if re.search(r"\b(?:from|de)\W+(?:an? |un )?$", before):
+                return high
+            if (low, high) in ((0, 10), (1, 10)):
+                continue  # the scale itself
             if not _NOT_SCORE_BEFORE.search(folded[max(0, match.start() - 16) : match.start()]):
                 return max(low, high)
-    found = scores(folded)
-    if not found:
-        return None
-    current = [match for match in _CURRENT.finditer(folded) if _is_score(match, folded)]
-    places = {start for _, start, _ in found}
-    current = [match for match in current if match.start("value") in places]
-    if current and len(found) > 1:
-        return min(_value(current[-1]["value"]), 10.0)
-    return found[0][0] if len(found) == 1 else max(value for value, _, _ in found)
+    for match in _OUT_OF_TEN.finditer(folded):
+        if _value(match["value"]) <= 11:
+            then = bool(
+                _THEN.search(re.split(r"[.;!?,]", folded[max(0, match.start() - 40) : match.start()])[-1])
+            )
+            found = [one for one in found if not match.start() <= one.start < match.end()]
+            found.append(_Score(min(_value(match["value"]), 10.0), *match.span("value"), then, not then))
+    for group in (
+        [one for one in found if one.now],
+        [one for one in found if not one.then],
+        found,
+    ):
+        if group:
+            return group[-1].value if group[0].now else max(one.value for one in group)
+    return None
 
 
-def _is_score(match: re.Match[str], folded: str) -> bool:
-    return _value(match["value"]) <= 11 and not _NOT_SCORE_AFTER.match(folded[match.end() :][:24])
+def _is_score(match: re.Match[str], folded: str, name: str = "value") -> bool:
+    return _value(match[name]) <= 11 and not _NOT_SCORE_AFTER.match(folded[match.end() :][:24])
 
 
 _NO_TAIL = r"(?:,? ?(?:maam|mam|sir|sirree|siree|thanks?|thank you|ty|thx|nada|gracias|senora|senorita|senor|doctor|doc|dear|hun|hon|honey|love|not? at all|not really|all good|im (?:good|fine|ok(?:ay)?)|para nada|sweetie|mija|nurse|po|sis|sister|bro|mate|worries|problems?|doctora|enfermera|ninguno|nothing|none|no|nope|nah))*"

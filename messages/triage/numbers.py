@@ -49,7 +49,11 @@ def fever_findings(heat: list[Temperature], text: str) -> list[Finding]:
                 r"\b(?:before (?:the )?(?:surgery|procedure)|last (?:year|month)|(?:years?|months?) ago)\b",
                 after,
             )
-            if gone:
+            broke = re.search(
+                r"\b(?:broke|gone|normal|back to|98|97|36)\b.{0,40}\b(?:since|every|days)\b",
+                folded[one.end :],
+            )
+            if gone or broke:
                 continue
             found.append(
                 Finding(
