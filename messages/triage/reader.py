@@ -1,20 +1,29 @@
-"""The learned reader: weighs the words of a reply the rules may not foresee. It may only raise.
+"""The learned reader: weighs the words of a reply that no rule foresaw. It may only raise.
 
-The model is linear: three sums over the signals present (is it a red flag? an emergency? does anybody need to read
-it?), learned from the labelled replies in ``tests/bank`` by ``tools/train_reader.py``. No patient wrote those replies.
+Three questions are scored: is it a red flag, is it an emergency, need anybody read it. Each score is a sum
+over the features present plus a small layer of hidden units that saw which features go together. All of it is
+learned from the labelled replies in ``tests/bank`` by ``tools/train_reader.py``; no patient wrote them.
+
+How it stays quick without numpy: the weights of one feature are packed side by side into one long integer, 32
+bits each and kept positive by an offset, so that adding two integers adds all weights at once.
 """
 
 import json
+import struct
 from dataclasses import dataclass
 from functools import cache
 from math import sqrt
+from operator import mul
 from pathlib import Path
 
 from messages.triage.assessment import Finding, Weight
-from messages.triage.signals import signals, words
+from messages.triage.signals import text_signals, word_signals, words
 from messages.urgency import Urgency
 
 FOLDER = Path(__file__).parent
+OFFSET = 128
+"""Added to each weight (one signed byte) so that it is never negative inside the long integer."""
+RED_FLAG, EMERGENCY, ANYBODY = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +38,46 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """``weights`` per signal: towards urgent, towards emergency, towards anybody reading it."""
+    """``packed``: all weights of a feature in one integer; ``scales``: what a unit of each column is worth.
 
-    weights: dict[str, tuple[float, float, float]]
+    The first three columns add to the scores directly, the others feed hidden units; ``hidden`` holds, per
+    unit, its start and its weight in each score. Scores at or above the limits raise; below ``none_below``
+    nobody needs to read."""
+
+    packed: dict[str, int]
+    unpack: struct.Struct
+    scales: tuple[float, ...]
     start: tuple[float, float, float]
+    hidden: tuple[tuple[float, float, float, float], ...]
     urgent_from: float
     emergency_from: float
     none_below: float
+    word_sums: dict[tuple[str, str], tuple[int, int]]
 
 
 @cache
 def model() -> Model:
     """The shipped model. Raises ``ValueError`` naming the file when it is damaged."""
     about = json.loads((FOLDER / "reader_model.json").read_text("utf-8"))
-    scale = about["scale"]
-    weights = {}
-    for line in (FOLDER / "reader_model.txt").read_text("utf-8").splitlines():
-        signal, a, b, c = line.split("\t")
-        weights[signal] = (int(a) * scale, int(b) * scale, int(c) * scale)
-    if len(weights) != about["signals"]:
-        raise ValueError("reader_model.txt is damaged: run tools/train_reader.py")
+    names = (FOLDER / "reader_model.txt").read_text("utf-8").splitlines()
+    weights = (FOLDER / "reader_model.bin").read_bytes()
+    columns = len(about["scales"])
+    if len(weights) != columns * len(names) or len(names) != about["features"]:
+        raise ValueError("messages/triage/reader_model.* do not belong together: run tools/train_reader.py")
+    wide = bytearray(4 * len(weights))
+    wide[0::4] = weights
+    size = 4 * columns
+    number = int.from_bytes
     return Model(
-        weights, tuple(about["start"]), about["urgent_from"], about["emergency_from"], about["none_below"]
+        packed={name: number(wide[i * size : (i + 1) * size], "little") for i, name in enumerate(names)},
+        unpack=struct.Struct(f"<{columns}I"),
+        scales=tuple(about["scales"]),
+        start=tuple(about["start"]),
+        hidden=tuple(tuple(unit) for unit in about["hidden"]),
+        urgent_from=about["urgent_from"],
+        emergency_from=about["emergency_from"],
+        none_below=about["none_below"],
+        word_sums={},
     )
 
 
@@ -61,48 +88,86 @@ def weigh(
     findings: tuple[Finding, ...] = (),
     features: tuple[str, ...] = (),
 ) -> Reading:
-    """Read one reply. ``asked`` is the key of the last question, ``language`` the enrollment's, if known."""
+    """Read one reply. ``asked`` is the key of the last question, ``language`` the enrollment's, if known;
+    ``findings`` and ``features`` of the rules are accepted and not used: on families left out they added
+    nothing, because the rules were written beside the same replies."""
     known = model()
     read = words(text)
-    urgent, emergency, anybody = scores(known, read, asked, language)
-    if emergency >= known.emergency_from:
-        return Reading(Urgency.EMERGENCY, False, weighed(known, read, asked, 1))
-    if urgent >= known.urgent_from:
-        return Reading(Urgency.URGENT, False, weighed(known, read, asked, 0))
-    return Reading(Urgency.NONE, bool(read) and anybody < known.none_below)
+    if not read:
+        return Reading(Urgency.NONE, False)
+    total, count = _sum(known, read, asked, language)
+    red_flag, emergency, anybody = _finish(known, total, count)
+    if red_flag >= known.urgent_from:
+        urgency = Urgency.EMERGENCY if emergency >= known.emergency_from else Urgency.URGENT
+        return Reading(urgency, False, _weighed(known, read, asked, total, count))
+    return Reading(Urgency.NONE, anybody < known.none_below)
 
 
-def scores(
-    known: Model, read: list[str], asked: str | None, language: str | None
-) -> tuple[float, float, float]:
-    """The three sums, each over the square root of the number of signals."""
-    found = signals(read, asked, language)
-    urgent = emergency = anybody = 0.0
-    get = known.weights.get
-    for signal in found:
-        weight = get(signal)
+def scores(text: str, asked: str | None, language: str | None) -> tuple[float, float, float]:
+    """Red flag, emergency, anybody: log-odds, positive towards yes."""
+    known = model()
+    return _finish(known, *_sum(known, words(text), asked, language))
+
+
+def _sum(known: Model, read: list[str], asked: str | None, language: str | None) -> tuple[int, int]:
+    """The packed sum of all weights present, and of how many features."""
+    question = (asked or "") + ":"
+    total, count = 0, 0
+    packed = known.packed
+    for signal in text_signals(read, question, language):
+        weight = packed.get(signal)
         if weight is not None:
-            urgent += weight[0]
-            emergency += weight[1]
-            anybody += weight[2]
-    size = sqrt(len(found))
-    return (
-        known.start[0] + urgent / size,
-        known.start[1] + emergency / size,
-        known.start[2] + anybody / size,
+            total += weight
+            count += 1
+    for word in set(read):
+        some, many = known.word_sums.get((word, question)) or _word_sum(known, word, question)
+        total += some
+        count += many
+    return total, count
+
+
+def _word_sum(known: Model, word: str, question: str) -> tuple[int, int]:
+    found = [known.packed[signal] for signal in word_signals(word, question) if signal in known.packed]
+    if len(known.word_sums) > 40_000:  # bounded, whatever is sent
+        known.word_sums.clear()
+    known.word_sums[word, question] = result = (sum(found), len(found))
+    return result
+
+
+def _finish(known: Model, total: int, count: int) -> tuple[float, float, float]:
+    size = sqrt(count) or 1.0
+    sums = known.unpack.unpack(total.to_bytes(known.unpack.size, "little"))
+    shift = count * OFFSET
+    red_flag, emergency, anybody = (
+        start + (value - shift) * scale / size
+        for start, value, scale in zip(known.start, sums, known.scales, strict=False)
     )
+    for (begin, a, b, c), value, scale in zip(known.hidden, sums[3:], known.scales[3:], strict=True):
+        active = begin + (value - shift) * scale / size
+        if active > 0:
+            red_flag += active * a
+            emergency += active * b
+            anybody += active * c
+    return red_flag, emergency, anybody
 
 
-def weighed(
-    known: Model, read: list[str], asked: str | None, which: int, most: int = 5
+def _weighed(
+    known: Model, read: list[str], asked: str | None, total: int, count: int, most: int = 5
 ) -> tuple[Weight, ...]:
-    """The words that weighed most towards a person looking: what is lost when one is left out."""
-    if len(read) > 60:
-        read = read[:60]
-    whole = scores(known, read, asked, None)[which]
-    lost = []
-    for place, word in enumerate(read):
-        if word.isalnum():
-            lost.append((whole - scores(known, read[:place] + read[place + 1 :], asked, None)[which], word))
-    lost.sort(key=lambda pair: -pair[0])
-    return tuple(Weight(word, round(loss, 3)) for loss, word in lost[:most] if loss > 0)
+    """The words that weighed most towards a red flag, through scores and active hidden units."""
+    size = sqrt(count) or 1.0
+    sums = known.unpack.unpack(total.to_bytes(known.unpack.size, "little"))
+    worth = [known.scales[RED_FLAG] / size, 0.0, 0.0]
+    for (begin, red_flag, _, _), value, scale in zip(known.hidden, sums[3:], known.scales[3:], strict=True):
+        active = begin + (value - count * OFFSET) * scale / size > 0
+        worth.append(red_flag * scale / size if active else 0.0)
+    all_worth = sum(worth) * OFFSET
+    found = []
+    for word in dict.fromkeys(read):
+        if word[-1].isalnum():
+            some, many = known.word_sums.get((word, (asked or "") + ":")) or (0, 0)
+            weights = known.unpack.unpack(some.to_bytes(known.unpack.size, "little"))
+            weight = sum(map(mul, weights, worth)) - many * all_worth
+            found.append((weight, word.lstrip("#")))
+    found.sort(key=lambda pair: (-pair[0], pair[1]))
+    return tuple(Weight(word, round(weight, 2)) for weight, word in found[:most] if weight > 0)

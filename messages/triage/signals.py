@@ -1,15 +1,20 @@
-"""What the learned reader looks at in a text: words, word pairs and pieces of words, with the question asked.
+"""What the learned reader looks at in a text: words, neighbours, pieces of words and word classes.
 
-Pure and quick; training (``tools/train_reader.py``) and reading share this one function, so they cannot differ.
+Pure and quick; training and reading share these functions, so they cannot differ.
+Word classes (``word_classes.txt``) let a word never seen in training weigh like its kin: a mug is like a cup.
 """
 
 import re
 import unicodedata
+from functools import cache, lru_cache
+from pathlib import Path
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+|[^\w\s]")
 _LONG_RUN = re.compile(r"(.)\1{2,}")
-MOST_WORDS = 330
-"""Words read of one text: more than ten SMS segments can hold, so reading stays linear and bounded."""
+MOST_WORDS = 400
+"""Words read of one text: more than ten SMS segments hold in practice, so reading stays bounded."""
+REACH = 6
+"""How many words apart two word classes still count as a pair."""
 
 
 def plain(text: str) -> str:
@@ -18,40 +23,109 @@ def plain(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text)
         text = "".join(letter for letter in text if not unicodedata.combining(letter))
-    return _LONG_RUN.sub(r"\1\1", text.replace("'", "").replace("’", ""))
+    return _LONG_RUN.sub(r"\1\1", text.replace("'", "").replace("\u2019", ""))
 
 
 def words(text: str) -> list[str]:
-    """The words, numbers and signs of a text, as the reader sees them."""
-    return _WORD.findall(plain(text))[:MOST_WORDS]
+    """The words, numbers and signs of a text, as the reader sees them; numbers by what they can mean."""
+    found = _WORD.findall(plain(text))[:MOST_WORDS]
+    return [_number(word) if word[0].isdigit() else word[:30] for word in found]
 
 
-def signals(read: list[str], asked: str | None, language: str | None) -> set[str]:
-    """Every feature present in ``read`` (from :func:`words`), each once."""
-    question = asked or "null"
-    found = {"A=" + question, "L=" + (language or "?")}
-    line = ["^", *read, "$"]
-    for first, second in zip(line, line[1:], strict=False):
-        found.add("b=" + first + "_" + second)
-    for first, second in zip(line, line[2:], strict=False):
-        found.add("s=" + first + "_" + second)
-    for first, second in zip(line, line[3:], strict=False):
-        found.add("s=" + first + "_" + second)
-    if len(read) <= 4:
-        found.add("al=" + question + ":" + " ".join(read))
-    for word in set(read):
-        found.add("w=" + word)
-        found.add("aw=" + question + ":" + word)
-        found.update(pieces(word))
+def _number(word: str) -> str:
+    """A score as itself; a body temperature by whether it is a fever (100.4 F, 38 C); else only "big"."""
+    try:
+        value = float(word.replace(",", "."))
+    except ValueError:  # digits of another script
+        return "#?"
+    if value <= 10:
+        return f"#{value:g}"
+    if 35 <= value <= 42.5:
+        return "#fever" if value >= 38 else "#celsius"
+    if 95 <= value <= 107:
+        return "#fever" if value >= 100.4 else "#fahrenheit"
+    return "#big"
+
+
+@cache
+def _classes() -> tuple[dict[str, list[str]], dict[str, list[str]], dict[tuple[str, ...], list[str]]]:
+    exact: dict[str, list[str]] = {}
+    stems: dict[str, list[str]] = {}
+    phrases: dict[tuple[str, ...], list[str]] = {}
+    for line in (Path(__file__).parent / "word_classes.txt").read_text("utf-8").splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        name, _, members = line.partition(":")
+        for member in sorted({plain(one) for one in members.split()}):
+            if member.endswith("*"):
+                stems.setdefault(member[:-1], []).append(name)
+            elif "_" in member:
+                phrases.setdefault(tuple(member.split("_")), []).append(name)
+            else:
+                exact.setdefault(member, []).append(name)
+    return exact, stems, phrases
+
+
+@lru_cache(30_000)
+def classes_of(word: str) -> frozenset[str]:
+    """The word classes of one word, by itself."""
+    exact, stems, _ = _classes()
+    found = set(exact.get(word, ()))
+    for size in range(3, len(word) + 1):
+        found.update(stems.get(word[:size], ()))
+    return frozenset(found)
+
+
+def classes_in(read: list[str]) -> list[frozenset[str]]:
+    """For each word its classes, those of phrases counted at their first word."""
+    phrases = _classes()[2]
+    result = [classes_of(word) for word in read]
+    for place in range(len(read) - 1):
+        for size in (2, 3):
+            names = phrases.get(tuple(read[place : place + size]))
+            if names:
+                result[place] = result[place].union(names)
+    return result
+
+
+def word_signals(word: str, question: str) -> list[str]:
+    """The features of one word: itself, with the question asked, and its pieces, so that typos count."""
+    marked = "<" + word + ">"
+    size = len(marked)
+    found = ["w=" + word, "a=" + question + word]
+    for length in (3, 4, 5):
+        found += ["c=" + marked[i : i + length] for i in range(size - length + 1)]
     return found
 
 
-def pieces(word: str) -> list[str]:
-    """Runs of three to five letters of one word, its ends marked, so that typos and endings still count."""
-    marked = "<" + word[:30] + ">"
-    size = len(marked)
-    return (
-        ["c=" + marked[i : i + 3] for i in range(size - 2)]
-        + ["c=" + marked[i : i + 4] for i in range(size - 3)]
-        + ["c=" + marked[i : i + 5] for i in range(size - 4)]
-    )
+def text_signals(read: list[str], question: str, language: str | None) -> set[str]:
+    """The features of the whole text: question, neighbours, word classes and their pairs."""
+    found = {"q=" + question, "l=" + (language or "?")}
+    line = ["^", *read, "$"]
+    found.update([a + "_" + b for a, b in zip(line, line[1:], strict=False)])
+    found.update([a + "_." + b for a, b in zip(line, line[2:], strict=False)])
+    found.update([a + "_." + b for a, b in zip(line, line[3:], strict=False)])
+    if len(read) <= 4:
+        found.add("e=" + question + " ".join(read))
+    _class_signals(read, question, found)
+    return found
+
+
+def _class_signals(read: list[str], question: str, found: set[str]) -> None:
+    known = classes_in(read)
+    last = len(read) - 1
+    recent: list[tuple[int, frozenset[str]]] = []
+    for place, names in enumerate(known):
+        if not names:
+            continue
+        for name in names:
+            found.add("k=" + name)
+            found.add("k=" + question + name)
+            if place < last:
+                found.add(name + ">" + read[place + 1])
+            if place:
+                found.add(read[place - 1] + ">" + name)
+        recent = [pair for pair in recent if place - pair[0] <= REACH]
+        recent.append((place, names))
+        for _, others in recent:
+            found.update([a + "+" + b if a < b else b + "+" + a for a in others for b in names if a != b])
