@@ -1,5 +1,6 @@
 """How well the clinic watches: figures of the last days, counted from the rows, nothing estimated."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,4 +147,11 @@ def _answers(session: Session, since: datetime) -> tuple[tuple[str, int, int], .
     for key, status, count in rows:
         seen[key][status] += count
     shares = [(key, counted["answered"], sum(counted.values())) for key, counted in seen.items()]
-    return tuple(sorted(shares))
+    return tuple(
+        sorted(
+            shares,
+            key=lambda share: [
+                int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", share[0])
+            ],
+        )
+    )

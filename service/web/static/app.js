@@ -33,8 +33,8 @@
   const topic = body.dataset.live;
   const state = find("#live-state");
   const STALE_AFTER = 45000, POLL_EVERY = 60000;
-  let lastWord = Date.now(), lastAt = new Date(), source = null, isLocked = false, wanted = false, busy = false, counts = null;
-  const clockText = (date) => date.toLocaleTimeString([], { hour12: false });
+  let lastWord = Date.now(), lastAt = new Date(serviceNow()), source = null, isLocked = false, wanted = false, busy = false, counts = null;
+  const clockText = (date) => date.toLocaleTimeString("en-GB", { timeZone: body.dataset.zone });
   const showState = (isStale) => {
     if (!state) return;
     state.classList.toggle("is-live", !isStale);
@@ -46,7 +46,7 @@
       if (isStale) banner.textContent = say(words.stale, { at: clockText(lastAt) });
     }
   };
-  const heard = () => { lastWord = Date.now(); lastAt = new Date(); showState(false); };
+  const heard = () => { lastWord = Date.now(); lastAt = new Date(serviceNow()); showState(false); };
   const title = document.title;
   const showCounts = (fresh) => {
     document.title = fresh.alarming ? `(${fresh.alarming}) ${title}` : title;
