@@ -100,7 +100,9 @@ def load(folder: Path) -> Catalogue:
         for language, contents in by_language.items()
     }
     fillers = frozenset(word for some in fillers_of.values() for word in some)
-    classes = _classes([(fillers_of[language], one) for language, some in by_language.items() for one in some])
+    classes = _classes(
+        [(fillers_of[language], one) for language, some in by_language.items() for one in some]
+    )
     rules: list[Rule] = []
     for path, content in data.items():
         if path.parent == folder:

@@ -65,7 +65,12 @@ def parse(source: str, fillers: frozenset[str]) -> list[Pattern]:
         raise PatternError(f"{source!r}: an either-order gap stands between two parts")
     return [
         Pattern(
-            tuple(options for options, _ in order), tuple(gap for _, gap in order), at_start, at_end, weak, source
+            tuple(options for options, _ in order),
+            tuple(gap for _, gap in order),
+            at_start,
+            at_end,
+            weak,
+            source,
         )
         for order in _orders(elements, turns)
     ]

@@ -14,7 +14,7 @@ from messages.triage.answers import opens_with, read_answer, temperatures, yes_o
 from messages.triage.assessment import Answer, Context, Finding, RuleReading
 from messages.triage.catalogue import catalogue
 from messages.triage.match import Matches, match_all
-from messages.triage.quiet import is_quiet
+from messages.triage.quiet import is_quiet, unknown_words
 from messages.triage.raising import raised
 from messages.triage.scope import Hit, settle
 from messages.triage.tokens import cut
@@ -39,6 +39,7 @@ def read_rules(
     findings += numbers.fever_findings(heat, text)
     answer = read_answer(own, asked, heat)
     findings += numbers.pain_findings(own, text, asked, answer, matches)
+    findings = [_with_owner(finding, matches) for finding in findings]
     findings += _yes_to_symptoms(own, text, asked, answer, findings, matches)
     findings = _tidy(findings)
     if context is not None:
@@ -48,8 +49,24 @@ def read_rules(
     urgency, understood = _decide(own, asked, findings, answer, matches)
     if answer_urgency > urgency:
         urgency, understood = answer_urgency, True
-    features = _features(matches, findings, answer)
+    features = _features(matches, findings, unsure, answer, urgency)
     return RuleReading(urgency, understood, tuple(findings), answer, features, tuple(_tidy(unsure)))
+
+
+def _with_owner(finding: Finding, matches: Matches) -> Finding:
+    """A number that is someone else's ("mi nieto trae 39") or only supposed is not the patient's."""
+    if finding.rule not in ("fever.temperature", "severe_pain.score", "breathing.oxygen"):
+        return finding
+    tokens = matches.tokens
+    inside = [i for i, start in enumerate(tokens.starts) if finding.start <= start < finding.end]
+    if not inside:
+        return finding
+    rule = replace(catalogue().rules[0], name=finding.rule, concept=finding.concept, fixed=True)
+    hit = Hit(rule, inside[0], inside[-1] + 1)
+    settle([hit], matches)
+    if hit.status not in ("other_person", "hypothetical"):
+        return finding
+    return replace(finding, status=hit.status, urgency=Urgency.ROUTINE)
 
 
 def _reaction(text: str, asked: str | None) -> RuleReading:
@@ -168,17 +185,22 @@ def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgen
     return Urgency.NONE
 
 
-def _features(matches: Matches, findings: list[Finding], answer: Answer | None) -> tuple[str, ...]:
+def _features(
+    matches: Matches, findings: list[Finding], unsure: list[Finding], answer: Answer | None, urgency: Urgency
+) -> tuple[str, ...]:
     """Names of classes, hints, cues and findings seen, for the learned reader."""
     features = {atom: None for atom in matches.spans if atom.startswith("@")}
     for kind, found in matches.found.items():
         features |= {f"{kind}:{rule.cue or rule.name}": None for rule, _, _ in found}
-    features |= {f"{finding.concept}={finding.status}": None for finding in findings}
+    for finding in findings:
+        features[f"{finding.concept}={finding.status}"] = None
+        features[f"{finding.rule}={finding.status}"] = None
+        features[f"any={finding.status}"] = None
+    features |= {f"unsure:{finding.concept}": None for finding in unsure}
+    features[f"rules:{urgency}:{min(len(findings), 3)}:{min(len(unsure), 3)}"] = None
+    features[f"unknown:{min(len(unknown_words(matches)) // 3, 8)}"] = None
     if answer is not None:
         features[f"answer:{answer.kind}"] = None
+        if answer.kind == "score" and answer.value is not None:
+            features[f"answer:{'low' if answer.value < 5 else 'middle' if answer.value < 8 else 'high'}"] = None
     return tuple(features)
-
-
-def with_status(finding: Finding, urgency: Urgency) -> Finding:
-    """``finding`` with another urgency."""
-    return replace(finding, urgency=urgency)

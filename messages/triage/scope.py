@@ -163,7 +163,9 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
 def _answers_first(index: int, hit: Hit, matches: Matches) -> bool:
     """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial of it."""
     words = matches.tokens.words
-    if words[index + 1] != "," or (index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]):
+    if words[index + 1] != "," or (
+        index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]
+    ):
         return False
     said = (*matches.spans.get("@owner", ()), *matches.spans.get("@states", ()))
     return any(index < start < hit.start for start, _ in said)
