@@ -23,7 +23,7 @@ from service.web.api_doors import refusal
 
 BODY = 64 * 1024
 UPLOAD = 2 * 1024 * 1024
-UPLOAD_PATHS = ("/enroll", "/patients")  # where a CSV file may be sent
+UPLOAD_PATHS = ("/enroll/upload",)  # where a CSV file may be sent
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 # A probe knows only an address, and the carrier's signature covers the public address already: a proxy that
@@ -142,7 +142,7 @@ def is_our_host(host: str, hosts: Iterable[str]) -> bool:
 
 def longest_body(scope: Scope) -> int:
     """Bytes a request to this address may carry."""
-    is_upload = scope["method"] == "POST" and scope["path"].startswith(UPLOAD_PATHS)
+    is_upload = scope["method"] == "POST" and scope["path"] in UPLOAD_PATHS
     return UPLOAD if is_upload else BODY
 
 
