@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from messages.reply import normalise
 from messages.triage.assessment import Answer
 
 # Fever from here on (clinical notes 3.6: the lowest published threshold).
 FEVER = {"F": 100.4, "C": 38.0}
+# Numbers read per text, so that a text of nothing but numbers costs no more than another.
+_MOST_NUMBERS = 24
 HIGH_FEVER = {"F": 103.0, "C": 39.4}
 _WORDS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -59,7 +62,7 @@ def temperatures(text: str, asked: str | None) -> list[Temperature]:
     ):
         return found
     warm = bool(_HEAT.search(folded))
-    for match in _DEGREES.finditer(folded):
+    for match in islice(_DEGREES.finditer(folded), _MOST_NUMBERS):
         whole, part, unit = int(match["whole"]), match["part"], match["unit"].strip()
         if (part is None and not warm and not unit and len(folded.strip()) > 6) or (
             unit and unit[0].isspace()
@@ -79,10 +82,10 @@ def temperatures(text: str, asked: str | None) -> list[Temperature]:
                 continue
         found.append(_temperature(whole + (float(f"0.{part}") if part else 0.0), unit, match.span()))
     if warm or len(folded.strip()) <= 6:
-        for match in _RUN_TOGETHER.finditer(folded):
+        for match in islice(_RUN_TOGETHER.finditer(folded), _MOST_NUMBERS):
             digits = match.group().replace(" ", "")
             found.append(_temperature(int(digits) / 10, "f", match.span()))
-    for match in _SPOKEN.finditer(folded):
+    for match in islice(_SPOKEN.finditer(folded), _MOST_NUMBERS):
         if match["part"] is None and not (warm and match["ones"]):
             continue
         base = 100 if "hundred" in match["base"] or match["base"].startswith("cien") else _TENS[match["base"]]
@@ -160,7 +163,7 @@ class _Score:
 def _candidates(folded: str) -> list[_Score]:
     """Numbers from 0 to 11 that can be a pain score: not dates, doses, hours, counts of things."""
     found = []
-    for match in _BARE.finditer(folded):
+    for match in islice(_BARE.finditer(folded), _MOST_NUMBERS):
         value, word = _value(match["value"]), match["value"]
         before, after = (
             folded[max(0, match.start() - 40) : match.start()],
@@ -207,12 +210,12 @@ def pain_score(text: str) -> float | None:
     folded = normalise(text).strip()
     if folded.strip(" .!") in ("o", "none", "nada", "ninguno", "nothing", "cero", "nil", "zip", "zilch"):
         return 0.0
-    corrections = [match for match in _CORRECTION.finditer(folded) if _is_score(match, folded)]
+    corrections = [match for match in islice(_CORRECTION.finditer(folded), _MOST_NUMBERS) if _is_score(match, folded)]
     if corrections:
         return min(_value(corrections[-1]["value"]), 10.0)
     found = [one for one in _candidates(folded) if not re.match(r"\s*-\s*10\b", folded[one.end :])]
-    tenths = {match.start() for match in _OUT_OF_TEN.finditer(folded)}
-    for match in _RANGE.finditer(folded):
+    tenths = {match.start() for match in islice(_OUT_OF_TEN.finditer(folded), _MOST_NUMBERS)}
+    for match in islice(_RANGE.finditer(folded), _MOST_NUMBERS):
         low, high = _value(match["low"]), _value(match["high"])
         if max(low, high) <= 10 and match.start() not in tenths and _is_score(match, folded, "high"):
             before = folded[max(0, match.start() - 12) : match.start()]
@@ -222,7 +225,7 @@ def pain_score(text: str) -> float | None:
                 continue  # the scale itself
             if not _NOT_SCORE_BEFORE.search(folded[max(0, match.start() - 16) : match.start()]):
                 return max(low, high)
-    for match in _OUT_OF_TEN.finditer(folded):
+    for match in islice(_OUT_OF_TEN.finditer(folded), _MOST_NUMBERS):
         if _value(match["value"]) <= 11:
             then = bool(
                 _THEN.search(re.split(r"[.;!?,]", folded[max(0, match.start() - 40) : match.start()])[-1])

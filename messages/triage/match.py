@@ -129,18 +129,22 @@ def _mask(matches: Matches) -> None:
 
 def find(pattern: Pattern, matches: Matches) -> list[Span]:
     """Places where ``pattern`` stands: within one sentence, elements in order, gaps kept."""
-    rows: list[list[Span]] = []
     spans = matches.spans
+    rows: list[list[Span]] = []
     for element in pattern.elements:
         if len(element) == 1:
             row = spans.get(element[0])
             if row is None:
                 return []
         else:
-            row = [span for option in element if option in spans for span in spans[option]]
+            row = []
+            for option in element:
+                if option in spans:
+                    row = row + spans[option] if row else spans[option]
             if not row:
                 return []
-            row.sort()
+            if len(row) > 1:
+                row = sorted(row)
         rows.append(row)
     weights = matches.tokens.weights
     last = len(matches.tokens.words)
