@@ -8,9 +8,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import load_only
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
@@ -26,6 +28,18 @@ log = logging.getLogger("aftercare.delivery")
 LEASE = timedelta(seconds=15)
 UNDECIDED_WAIT = timedelta(seconds=60)
 SWEEP = 200
+NEEDED: list[Any] = [  # of a due row; the rest is read only when something must be written about it
+    OutboundMessage.id,
+    OutboundMessage.kind,
+    OutboundMessage.to_phone,
+    OutboundMessage.body,
+    OutboundMessage.due_at,
+    OutboundMessage.expires_at,
+    OutboundMessage.enrollment_id,
+    OutboundMessage.plan_item_id,
+    OutboundMessage.attempts,
+    OutboundMessage.fence,
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +127,7 @@ def _due(session: Session, priority: int, now: datetime, limit: int) -> Sequence
         .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .options(load_only(*NEEDED))
     ).all()
 
 

@@ -79,8 +79,8 @@ class Lane:
         if self.runtime.stopping.is_set() or limit <= 0:
             return True
         room = 2 * self.threads if self.call_seconds > QUICK_CALL else limit
-        if len(self.in_hand) - len(self.unwritten) >= room / 2:
-            return False
+        if len(self.in_hand) - len(self.unwritten) >= room:
+            return False  # enough for the threads until the next look
         taken, drained = claims.claim(self.runtime, self.priorities, self.runtime.clock(), min(limit, room))
         began = time.monotonic()
         for claimed in taken:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
 from messages import schedule
@@ -27,6 +28,8 @@ __all__ = [
 
 RECENT = timedelta(hours=24)
 LAST_QUESTION = timedelta(hours=72)
+TO_OPEN: list[Any] = [PlanItem.id, PlanItem.enrollment_id, PlanItem.key, PlanItem.status]
+WHOSE_DAY: list[Any] = [Patient.id, Patient.timezone]
 REMINDER_USEFUL = timedelta(hours=3)
 
 
@@ -36,10 +39,10 @@ def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str],
         select(PlanItem, Enrollment, Patient)
         .where(col(PlanItem.id).in_(plan_item_ids))
         .where(PlanItem.enrollment_id == Enrollment.id, Enrollment.patient_id == Patient.id)
+        .where(PlanItem.status == "planned")
+        .options(load_only(*TO_OPEN), load_only(*WHOSE_DAY))
     ).all()
     for item, enrollment, patient in rows:
-        if item.status != "planned":
-            continue
         item.status, item.sent_at = "sent", now
         check_in = protocol_of(session, runtime, enrollment).check_in(item.key)
         if check_in.asks:

@@ -5,8 +5,10 @@ What should happen is decided by ``messages.release``; here it is written down.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func
+from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
 from messages import schedule
@@ -49,6 +51,19 @@ def release(
     return decisions
 
 
+# Every item of every patient of the batch is read: the columns that decide, and no more.
+ITEM_NEEDED: list[Any] = [
+    PlanItem.id,
+    PlanItem.enrollment_id,
+    PlanItem.key,
+    PlanItem.status,
+    PlanItem.due_at,
+    PlanItem.expires_at,
+    PlanItem.sent_at,
+    PlanItem.answered_at,
+]
+
+
 class _Situation:
     """Everything needed to decide on a batch of due texts, read with a handful of queries."""
 
@@ -67,7 +82,8 @@ class _Situation:
         self.sent: dict[str, dict[str, datetime]] = {key: {} for key in ids}
         self.answered: dict[str, set[str]] = {key: set() for key in ids}
         self.closed: dict[str, set[str]] = {key: set() for key in ids}
-        for item in session.exec(select(PlanItem).where(col(PlanItem.enrollment_id).in_(ids))):
+        items = select(PlanItem).where(col(PlanItem.enrollment_id).in_(ids)).options(load_only(*ITEM_NEEDED))
+        for item in session.exec(items):
             self.items[item.id] = item
             if item.sent_at:
                 self.sent[item.enrollment_id][item.key] = item.sent_at

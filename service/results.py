@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CursorResult, Update, bindparam, update
+from sqlalchemy import CursorResult, Update, bindparam, text, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
@@ -45,29 +45,26 @@ def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], no
         _accept_without_sid(runtime, accepted[0][0], now)
 
 
-_ACCEPT = (
-    update(OutboundMessage.__table__)  # type: ignore[attr-defined]
-    .where(
-        col(OutboundMessage.id) == bindparam("message_id"),
-        col(OutboundMessage.carrier_sid).is_(None),
-        col(OutboundMessage.accepted_at).is_(None),
-    )
-    .values(
-        status="accepted",
-        carrier_sid=bindparam("sid"),
-        accepted_at=bindparam("now"),
-        lease_until=None,
-        claimed_by=None,
-        error_code=None,
-        why=None,
-    )
-)
+_AT = col(OutboundMessage.accepted_at).type
+_SET = "UPDATE outbound_messages SET status = 'accepted', accepted_at = :now, lease_until = NULL, "
+_SET += "claimed_by = NULL, error_code = NULL, why = NULL, carrier_sid = "
+_OPEN = "outbound_messages.carrier_sid IS NULL AND outbound_messages.accepted_at IS NULL"
+_EACH = text(f"{_SET} :sid WHERE id = :id AND {_OPEN}").bindparams(bindparam("now", type_=_AT))
+# PostgreSQL: one statement for all of them; hundreds of single ones cost it as much as the sending itself.
+_TOGETHER = text(
+    f"{_SET} given.sid FROM unnest(CAST(:ids AS text[]), CAST(:sids AS text[])) AS given(id, sid) "
+    f"WHERE outbound_messages.id = given.id AND {_OPEN}"
+).bindparams(bindparam("now", type_=_AT))
 
 
 def _accept(session: Session, accepted: Sequence[tuple[Claimed, str]], now: datetime) -> int:
-    """Set ``accepted`` for many rows with one prepared statement; returns how many rows it changed."""
-    rows = [{"message_id": claimed.id, "sid": sid, "now": now} for claimed, sid in accepted]
-    return session.connection().execute(_ACCEPT, rows).rowcount
+    """Set ``accepted`` for many rows at once; returns how many rows it changed."""
+    ids, sids = [claimed.id for claimed, _ in accepted], [sid for _, sid in accepted]
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        return connection.execute(_TOGETHER, {"ids": ids, "sids": sids, "now": now}).rowcount
+    each = [{"id": message_id, "sid": sid, "now": now} for message_id, sid in zip(ids, sids, strict=True)]
+    return connection.execute(_EACH, each).rowcount
 
 
 def _note_second_copies(session: Session, accepted: Sequence[tuple[Claimed, str]], now: datetime) -> None:
