@@ -216,7 +216,9 @@ def _exact(word: str, known: Catalogue) -> tuple[str, ...]:
 
 
 def _undrawn(word: str) -> tuple[str, ...]:
-    """``sooooo`` as ``soo`` and ``so``; nothing when no letter is repeated."""
+    """``sooooo`` as ``soo`` and ``so``; nothing when no letter stands three times (``booked`` is not ``boked``)."""
+    if not any(letter * 3 in word for letter in set(word)):
+        return ()
     twice, once = [], []
     run = 0
     for index, letter in enumerate(word):
