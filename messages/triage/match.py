@@ -59,7 +59,8 @@ def match_all(tokens: Tokens, asked: str | None) -> Matches:
 
 # Words that stand in nearly every sentence of the one language and never in the other.
 _ENGLISH = frozenset(
-    "the is my and i to it was of you have im that this for with but are its been on at".split()
+    "the is my and i to it was of you have im that this for with but are its been on at your so do not can will they he she "
+    "we just out up get got now what some from am be".split()
 )
 _SPANISH = frozenset(
     "el la los las que de del un una se le les y en por con mi mis es esta estoy tengo pero muy ya al su lo yo como "

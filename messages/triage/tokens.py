@@ -13,6 +13,8 @@ _TOKEN = re.compile(
     r"|[.!?;\n]+|[,:()/\\&+=*\"-]"
     r"|[\u2600-\u27bf\U0001f300-\U0001faff]"
 )
+# "he'll" is not "hell", "we'll" not "well", "she'd" not "shed".
+_SHORTENED = re.compile(r"(?<=[a-z])'(?:ll|d)$|(?<=^we)'re$")
 _STRONG = frozenset(".!?;\n")
 _WEIGHTLESS = frozenset('-"()/&+=*\\')
 PAUSE = "\u2026"
@@ -39,7 +41,7 @@ def cut(text: str, merges: dict[tuple[str, str], str], fillers: frozenset[str]) 
     for match in _TOKEN.finditer(normalise(text[:LONGEST])):
         word = match.group()
         if not word.isascii() or "'" in word:
-            word = word.replace("'", "").replace("\x01", "")
+            word = _SHORTENED.sub("", word).replace("'", "").replace("\x01", "")
         elif word[0] in _STRONG:
             word = "?" if "?" in word else PAUSE if word.startswith("..") else word[0]
         if words and (words[-1], word) in merges:
