@@ -13,12 +13,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from service.settings import SettingsError
+from service.turns import Turns
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
@@ -57,7 +58,7 @@ def make_engine(database_url: str, pool_size: int = 10) -> Engine:
         url, pool_size=pool_size, max_overflow=10, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
     )
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    _take_turns(engine)
     return engine
 
 
@@ -74,9 +75,27 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+def _take_turns(engine: Engine) -> None:
+    """Begin IMMEDIATE, one writer of this process after the other; the turn ends with the connection's use.
+
+    A turn that does not come in time is left to SQLite's own lock, which then says so.
+    """
+    turns = Turns()
+
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("read_only", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        if not connection.info.get("has_turn"):
+            connection.info["has_turn"] = turns.take(BUSY_TIMEOUT_MS / 1000)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def end(_connection: Any, record: Any) -> None:
+        if record.info.pop("has_turn", False):
+            turns.give()
+
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "checkin", end)
 
 
 @contextmanager
