@@ -133,10 +133,11 @@ class TwilioCarrier:
                     found.append(logged)
         return found
 
-    def check_access(self) -> None:
-        """Ask the carrier who we are. Raises CarrierError when account or token are refused."""
+    def check_access(self) -> datetime:
+        """Ask the carrier who we are; its own time. Raises CarrierError when account or token are refused."""
         with self._client() as client:
             client.api.accounts(self.account_sid).fetch()
+            return _carrier_now(client.http_client.headers)
 
     def webhook_faults(self, public_url: str) -> list[str]:
         """What is set wrongly at the carrier for our number, each with how to mend it.
