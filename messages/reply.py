@@ -52,11 +52,10 @@ def normalise(text: str) -> str:
 _REACTION = re.compile(
     r"^\s*(?:liked|loved|disliked|laughed at|emphasi[sz]ed|questioned|removed an? \w+ from|reacted \S{1,8} to|"
     r"le gusto|me gusta|le encanto|me encanta|no le gusto|se rio de|enfatizo|pregunto por|destaco|"
-    r"reacciono (?:con )?\S{1,8} a)(?: a)?\s*[\"'](?P<quoted>.*?)(?:[\"']\s*$|$)",
-    re.DOTALL,
+    r"reacciono (?:con )?\S{1,8} a)(?: a)?\s*\"(?P<quoted>[^\"]*)\"?\s*$"
 )
-_QUOTED_LINE = re.compile(r"(?m)^\s*>.*$")
-_FORWARD = re.compile(r"(?m)^\s*(?:fwd?|fw|reenviado|rv)\s*:\s*")
+_QUOTED_LINE = re.compile(r"(?m)^[ \t]*>.*$")
+_FORWARD = re.compile(r"(?m)^[ \t]*(?:fwd?|fw|reenviado|rv)\s*:\s*")
 # The questions of the labelling guide and their Spanish twins: a copy of one is never the patient's own finding.
 _OWN_QUESTIONS = (
     "any new numbness, tingling, weakness, fever or new pain?",

@@ -20,8 +20,8 @@ _WORDS = {
 _NUMBER = r"(?:\d+(?:[.,]\d+)?|" + "|".join(_WORDS) + r")"
 _TENS = {"ninety": 90, "hundred": 100, "cien": 100, "ciento": 100, "treinta": 30}
 _SPOKEN = re.compile(
-    r"\b(?P<base>(?:one |a )?hundred|ninety|ciento?|treinta)(?: (?:and|y))?[ -]?"
-    r"(?P<ones>one|two|three|four|five|six|seven|eight|nine|uno|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve)?"
+    r"\b(?P<base>(?:one |a )?hundred|ninety|ciento?|treinta)(?: (?:and|y))?"
+    r"(?:[ -](?P<ones>one|two|three|four|five|six|seven|eight|nine|uno|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve))?"
     r"(?: (?:point|dot|punto|coma|con) (?P<part>zero|one|two|three|four|five|six|seven|eight|nine|oh|cero|uno|dos|"
     r"tres|cuatro|cinco|seis|siete|ocho|nueve|\d))?\b"
 )
@@ -210,7 +210,9 @@ def pain_score(text: str) -> float | None:
     folded = normalise(text).strip()
     if folded.strip(" .!") in ("o", "none", "nada", "ninguno", "nothing", "cero", "nil", "zip", "zilch"):
         return 0.0
-    corrections = [match for match in islice(_CORRECTION.finditer(folded), _MOST_NUMBERS) if _is_score(match, folded)]
+    corrections = [
+        match for match in islice(_CORRECTION.finditer(folded), _MOST_NUMBERS) if _is_score(match, folded)
+    ]
     if corrections:
         return min(_value(corrections[-1]["value"]), 10.0)
     found = [one for one in _candidates(folded) if not re.match(r"\s*-\s*10\b", folded[one.end :])]

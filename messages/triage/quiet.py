@@ -14,7 +14,7 @@ def is_quiet(
 ) -> bool:
     """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and nothing
     else that could matter."""
-    if matches.found.get("hint") or (matches.found.get("weak") and not findings):
+    if _hinted(findings, matches):
         return False
     whole = yes_or_no(own)
     if whole == "no" and asked in ("symptoms", "pain"):
@@ -32,6 +32,19 @@ def is_quiet(
     if any(cue.cue in ("resolved", "current") for cue, _, _ in matches.found.get("cue", ())):
         return False
     return len(unknown_words(matches)) <= _MOST_UNKNOWN
+
+
+def _hinted(findings: list[Finding], matches: Matches) -> bool:
+    """Whether something worth noticing stands outside what the patient denies."""
+    starts = matches.tokens.starts
+    denied = [(finding.start, finding.end) for finding in findings if finding.status == "denied"]
+    denials = {end for _, end in matches.spans.get("@denial", ())}
+    for kind in ("hint", "weak"):
+        for _, first, last in matches.found.get(kind, ()):
+            inside = any(start <= starts[first] and starts[last - 1] < end for start, end in denied)
+            if not inside and first not in denials:
+                return True
+    return False
 
 
 def unknown_words(matches: Matches) -> list[str]:

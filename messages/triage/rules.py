@@ -30,7 +30,7 @@ def read_rules(
     """
     known = catalogue()
     own = strip_own_words(text)
-    if own != text and not own.strip(" \"'\u201c\u201d\u2018\u2019.>\n"):
+    if own != text and (reaction_to(text) or not own.strip()):
         return _reaction(text, asked)
     tokens = cut(own, known.merges, known.fillers)
     matches = match_all(tokens, asked)
@@ -202,5 +202,7 @@ def _features(
     if answer is not None:
         features[f"answer:{answer.kind}"] = None
         if answer.kind == "score" and answer.value is not None:
-            features[f"answer:{'low' if answer.value < 5 else 'middle' if answer.value < 8 else 'high'}"] = None
+            features[f"answer:{'low' if answer.value < 5 else 'middle' if answer.value < 8 else 'high'}"] = (
+                None
+            )
     return tuple(features)
