@@ -1,7 +1,7 @@
 """B2: signed webhooks, each answered only after text, triage, escalation and answers are committed.
 
-45 in 100 are red flags, 5 in 100 exact repeats, 1 in 100 forged. Against the smallest honest endpoint with one
-commit, and against bare commits of the same database.
+45 in 100 are red flags, 5 in 100 exact repeats, 1 in 100 forged. Against the smallest honest endpoint with
+one commit, and against bare commits of the same database.
 """
 
 import json
@@ -125,7 +125,7 @@ def _check(url: str, seed: int, expected: dict[str, int], report: dict) -> None:
     engine.dispose()
     found = {"replies": stored, "red": red, "forged": report["statuses"].get("403", 0)}
     if found != expected or triaged != stored:
-        raise AssertionError(f"found {found}, {triaged} triaged; expected {expected}")
+        raise AssertionError(f"found {found}, {triaged} triaged; expected {expected}; {report}")
 
 
 def minimal(url: str, count: int, seed: int, folder: Path) -> dict:

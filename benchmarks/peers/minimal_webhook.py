@@ -1,4 +1,4 @@
-"""The smallest honest webhook: FastAPI, Twilio's validator, one insert, one commit. Nothing is read or triaged.
+"""The smallest honest webhook: FastAPI, Twilio's validator, one insert and commit. Nothing is triaged.
 
 ``python -m benchmarks.peers.minimal_webhook PORT DATABASE_URL PUBLIC_URL TOKEN``
 """

@@ -1,0 +1,156 @@
+"""``make bench``: every measurement in turns, at least five rounds, one table with peers, limits and ratios.
+
+``python -m benchmarks`` [--rounds 5] [--texts 4000] [--webhooks 1000] [--planned 1000000] [--only B1,B2,B4]
+
+Peers are installed into a throw-away environment, never into the project's own. Only 127.0.0.1 is used.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import venv
+from collections import defaultdict
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import dispatching, ticking, webhook
+from benchmarks.ground import Postgres, environment, free_port, migrate, start, wait_for
+from benchmarks.table import HEAD, Line, rows
+
+PEERS = ("pgqueuer==1.6.0", "asyncpg==0.32.0", "uvloop")
+SHARED = ("apscheduler", "sqlalchemy", "psycopg", "psycopg-binary", "twilio")
+DATABASES = ("PostgreSQL", "SQLite")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--texts", type=int, default=4000)
+    parser.add_argument("--webhooks", type=int, default=1000)
+    parser.add_argument("--planned", type=int, default=1_000_000)
+    parser.add_argument("--only", default="B1,B2,B4")
+    given = parser.parse_args()
+    wanted, table = given.only.split(","), list[str]()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="aftercare-bench-")))
+        postgres = Postgres()
+        stack.callback(postgres.stop)
+        if "B1" in wanted:
+            table += bench_dispatch(given, folder, postgres, stack)
+        if "B2" in wanted:
+            table += bench_webhook(given, folder, postgres)
+        if "B4" in wanted:
+            table += bench_tick(given, folder, postgres)
+    print("\n".join([*machine(given), "", *HEAD, *table]))
+
+
+def progress(words: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {words}\n")
+    sys.stderr.flush()
+
+
+def fresh(folder: Path, postgres: Postgres) -> dict[str, str]:
+    """An empty, migrated database of each kind."""
+    (folder / "bench.sqlite3").unlink(missing_ok=True)
+    lite = f"sqlite:///{folder}/bench.sqlite3"
+    migrate(lite)
+    return {"PostgreSQL": postgres.new_database("bench"), "SQLite": lite}
+
+
+def bench_dispatch(
+    given: argparse.Namespace, folder: Path, postgres: Postgres, stack: ExitStack
+) -> list[str]:
+    port = free_port()
+    carrier = start(["-m", "benchmarks.stub_carrier", str(port)], environment(), folder / "carrier.log")
+    stack.callback(carrier.wait)
+    stack.callback(carrier.kill)
+    wait_for(f"http://127.0.0.1:{port}/counts")
+    python = throw_away(folder)
+    postgres.new_database("peer")
+    lines: dict[str, Line] = defaultdict(lambda: Line("B1 due check-ins sent", "", "texts/s"))
+    for turn in range(given.rounds):
+        progress(f"B1 round {turn + 1} of {given.rounds}")
+        dispatching.measure(lines, fresh(folder, postgres), f"http://127.0.0.1:{port}", python, given.texts)
+    table = []
+    for name in DATABASES:
+        ours = lines[f"ours {name}"]
+        ours.what = f"B1 due check-ins sent, {name}"
+        peers = [named(lines[f"apscheduler {name}"], "APScheduler, one job per text")]
+        if name == "PostgreSQL":
+            peers.insert(0, named(lines["pgqueuer"], "pgqueuer, same client"))
+        table += rows(ours, peers, named(lines["limit"], "same client, no database"))
+    return table
+
+
+def named(line: Line, system: str) -> Line:
+    line.system = system
+    return line
+
+
+def bench_webhook(given: argparse.Namespace, folder: Path, postgres: Postgres) -> list[str]:
+    lines: dict[str, Line] = defaultdict(lambda: Line("", "", "requests/s"))
+    for turn in range(given.rounds):
+        progress(f"B2 round {turn + 1} of {given.rounds}")
+        webhook.measure(lines, fresh(folder, postgres), given.webhooks, turn + 1, folder)
+    table = []
+    for name in DATABASES:
+        ours = lines[f"ours {name}"]
+        ours.what = f"B2 signed webhook with triage, {name}"
+        peer = named(lines[f"minimal {name}"], "minimal FastAPI endpoint, one commit")
+        table += rows(ours, [peer], named(lines[f"commits {name}"], "bare commits"))
+    return table
+
+
+def bench_tick(given: argparse.Namespace, folder: Path, postgres: Postgres) -> list[str]:
+    progress("B4")
+    lines: dict[str, Line] = defaultdict(lambda: Line("", "", "ms"))
+    chosen = [size for size in ticking.SIZES if size <= given.planned]
+    urls: dict[str, dict[int, str]] = {"PostgreSQL": {}, "SQLite": {}}
+    for size in chosen:
+        urls["SQLite"][size] = f"sqlite:///{folder}/tick{size}.sqlite3"
+        migrate(urls["SQLite"][size])
+        urls["PostgreSQL"][size] = postgres.new_database(f"tick{size}")
+    ticking.measure(lines, urls, given.rounds)
+    table = []
+    for name in DATABASES:
+        for kind, words in (("idle", "idle tick"), ("due", "tick with 200 due")):
+            least = lines[f"{kind} {name} {chosen[0]}"].middle
+            for size in chosen:
+                line = lines[f"{kind} {name} {size}"]
+                line.what = f"B4 {words}, {size:,} planned, {name}"
+                line.note = f"{line.middle / least:.2f} of the first size"
+                table += rows(line, [], named(lines[f"limit {name}"], "SELECT 1") if kind == "idle" else None)
+    return table
+
+
+def throw_away(folder: Path) -> Path:
+    """An environment for the peers, with our own versions of what both use."""
+    progress("installing the peers into a throw-away environment")
+    venv.create(folder / "peers", with_pip=True)
+    python = folder / "peers" / "bin" / "python"
+    shared = [f"{name}=={version(name)}" for name in SHARED]
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS, *shared], check=True)
+    return python
+
+
+def machine(given: argparse.Namespace) -> list[str]:
+    """What the figures belong to."""
+    system = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
+    versions = {name: version(name) for name in ("fastapi", "sqlalchemy", "sqlmodel", "psycopg", *PEER_NAMES)}
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d}, {system}",
+        json.dumps(versions),
+        f"{given.rounds} rounds in turns; {given.texts} texts, {given.webhooks} webhooks",
+    ]
+
+
+PEER_NAMES = ("apscheduler", "twilio")
+
+if __name__ == "__main__":
+    main()
