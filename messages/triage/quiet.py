@@ -4,9 +4,9 @@ from messages.triage.answers import yes_or_no
 from messages.triage.assessment import Answer, Finding
 from messages.triage.match import Matches
 
-# Words nobody has vouched for that a quiet reply may hold. Chosen on families not used for writing the rules: no
-# red flag may pass here.
-_MOST_UNKNOWN = 4
+# Words nobody has vouched for that a quiet reply may hold. On families not used for writing the rules red flags
+# began to pass from two such words on; the learned reader, which weighs them, may call more texts quiet.
+_MOST_UNKNOWN = 1
 
 
 def is_quiet(
@@ -22,16 +22,15 @@ def is_quiet(
     if whole == "yes" and asked in ("bandage", "blood_thinner", "general"):
         return True
     low_pain = asked == "pain" and answer is not None and answer.kind == "score" and (answer.value or 0) < 5
-    good_answer = answer is not None and (
-        (asked in ("bandage", "blood_thinner") and answer.kind == "yes")
-        or (asked == "symptoms" and answer.kind == "no")
-    )
     calm = bool(matches.found.get("calm"))
-    if not (low_pain or good_answer or calm or findings):
+    good_answer = calm and answer is not None and asked in ("bandage", "blood_thinner") and answer.kind == "yes"
+    all_denied = bool(findings) and asked == "symptoms" and answer is not None and answer.kind == "no"
+    if not (low_pain or good_answer or calm or all_denied):
         return False
     if any(cue.cue in ("resolved", "current") for cue, _, _ in matches.found.get("cue", ())):
         return False
-    return len(unknown_words(matches)) <= _MOST_UNKNOWN
+    unknown = len(unknown_words(matches))
+    return unknown <= (0 if findings else _MOST_UNKNOWN)
 
 
 def _hinted(findings: list[Finding], matches: Matches) -> bool:
@@ -51,7 +50,7 @@ def unknown_words(matches: Matches) -> list[str]:
     """Words that carry meaning and that nothing in the catalogue accounts for."""
     tokens = matches.tokens
     covered = set()
-    for kind in ("calm", "benign", "rule", "cue"):
+    for kind in ("calm", "benign", "rule", "weak", "cue"):
         for _, start, end in matches.found.get(kind, ()):
             covered.update(range(start, end))
     for atom in ("@denial", "@denial_reach", "@denial_link", "@plain"):

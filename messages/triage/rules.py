@@ -163,14 +163,24 @@ def _decide(
     urgency = worst(*(finding.urgency for finding in findings))
     if urgency >= Urgency.ROUTINE:
         return urgency, True
-    if matches.found.get("routine") or "?" in matches.tokens.words:
-        return Urgency.ROUTINE, bool(matches.found.get("routine"))
+    if _wants_something(matches):
+        return Urgency.ROUTINE, True
+    if "?" in matches.tokens.words:
+        return Urgency.ROUTINE, False
     from_answer = _answer_urgency(own, asked, answer)
     if from_answer is Urgency.ROUTINE:
         return Urgency.ROUTINE, True
     if is_quiet(own, asked, findings, answer, matches):
         return Urgency.NONE, True
     return Urgency.ROUTINE, False
+
+
+def _wants_something(matches: Matches) -> bool:
+    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no need of
+    a refill")."""
+    hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("routine", ())]
+    settle(hits, matches)
+    return any(hit.status != "denied" for hit in hits)
 
 
 def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgency:
