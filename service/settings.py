@@ -212,6 +212,15 @@ def require_secret_key(settings: Settings) -> str:
     return settings.secret_key.get_secret_value()
 
 
+def refuse_unavailable(settings: Settings) -> None:
+    """What is set but cannot be done is refused, so that nobody relies on it. Raises SettingsError."""
+    if settings.encryption_keys is not None:
+        raise SettingsError(
+            "AFTERCARE_ENCRYPTION_KEYS is set, but this version cannot encrypt at rest: "
+            "encrypt the disk and leave the setting empty."
+        )
+
+
 def load_site(settings: Settings) -> Site:
     """The site's values: the TOML file of AFTERCARE_SITE, then the clinic settings over it."""
     text, name = "", "built-in defaults"

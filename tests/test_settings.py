@@ -13,6 +13,7 @@ from service.settings import (
     is_loopback,
     load_settings,
     load_site,
+    refuse_unavailable,
     require_secret_key,
 )
 
@@ -170,3 +171,9 @@ def test_every_setting_is_in_the_readme() -> None:
     if readme.exists():
         words = readme.read_text(encoding="utf-8")
         assert [name for name in Settings.model_fields if f"AFTERCARE_{name.upper()}" not in words] == []
+
+
+def test_what_cannot_be_done_is_refused_rather_than_ignored() -> None:
+    refuse_unavailable(load())
+    with pytest.raises(SettingsError, match="cannot encrypt at rest"):
+        refuse_unavailable(load(encryption_keys="k" * 40))
