@@ -265,9 +265,20 @@ _STARTS_YES = re.compile(
 _STARTS_NO = re.compile(r"^\W*(?:no+|n|nope+|nah+|naw|nop|negative|nay|not yet|todavia no|aun no)\b")
 
 
+# A greeting before and a "please" behind a short answer change nothing.
+_COURTESY = re.compile(
+    r"^\W*(?:(?:hola|buenas? (?:tardes|noches|dias?)|buenos dias|buen dia|buenas|hi|hello|hey|good (?:morning|afternoon|"
+    r"evening))\b(?:\W+(?:senorita|senora|doctora?|nurse|seno|miss|enfermera)\b)?\W+)+|\W+(?:por ?fa(?:vor)?|please|pls)\W*$"
+)
+
+
+def _bare(text: str) -> str:
+    return _COURTESY.sub("", normalise(text).replace("'", "").replace("\x01", ""))
+
+
 def yes_or_no(text: str) -> str | None:
     """``yes`` or ``no`` when the whole reply says just that (English or Spanish), else None."""
-    folded = normalise(text).replace("'", "").replace("\x01", "")
+    folded = _bare(text)
     if len(folded) > 60:
         return None
     if _NO.match(folded):
@@ -277,7 +288,7 @@ def yes_or_no(text: str) -> str | None:
 
 def opens_with(text: str) -> str | None:
     """``yes`` or ``no`` when the reply begins with it and goes on."""
-    folded = normalise(text).replace("'", "").replace("\x01", "")
+    folded = _bare(text)
     if _STARTS_YES.match(folded):
         return "yes"
     return "no" if _STARTS_NO.match(folded) else None
