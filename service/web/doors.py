@@ -4,7 +4,7 @@ Anonymous looks are sent to the sign-in page and come back afterwards; acts need
 from our own pages (Origin, Sec-Fetch-Site) and the token of the session.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -161,10 +161,14 @@ def perhaps_signed_in(request: Request) -> Iterator[Desk | None]:
         yield _seat(request, stack)
 
 
-async def posted(request: Request) -> FormData:
+async def posted(request: Request) -> AsyncIterator[FormData]:
     """The fields of a form, bounded; refused when another site sent it."""
     refuse_other_sites(request)
-    return await request.form(max_fields=MOST_FIELDS, max_files=2, max_part_size=LONGEST_PART)
+    try:
+        form = await request.form(max_fields=MOST_FIELDS, max_files=2, max_part_size=LONGEST_PART)
+        yield form
+    finally:
+        await request.close()  # and with it the files of the form
 
 
 def refuse_other_sites(request: Request) -> None:

@@ -1,0 +1,90 @@
+"""Patients: found by name, shown at a glance, changed only by those who may."""
+
+from service.models import Enrollment, OutboundMessage
+from service.runtime import Runtime
+from tests.clinic import ANA, BEN, asked, enroll, rows, text
+from tests.web_clinic import browser_of, words_of
+
+
+def test_the_list_finds_people_and_pages_by_name(runtime: Runtime):
+    enroll(runtime)
+    enroll(runtime, BEN, "Ben Roe", external_id="MRN-7")
+    kim = browser_of(runtime)
+    both = words_of(kim.text("/patients"))
+    assert both.index("Ana Doe") < both.index("Ben Roe")
+    for words in ("ben", "MRN-7", "0112"):
+        seen = words_of(kim.text(f"/patients?q={words}"))
+        assert "Ben Roe" in seen and "Ana Doe" not in seen
+    assert "Nobody found" in words_of(kim.text("/patients?status=withdrawn"))
+    assert kim.get("/patients?status=made-up").status_code == 404
+    assert "Ben Roe" in words_of(kim.text("/patients?cursor=Ana Doe|" + "f" * 32))
+
+
+def test_one_recovery_at_a_glance(runtime: Runtime):
+    course = enroll(runtime, on_blood_thinner=None, levels=("T12",), caregiver_phone="+13125550113")
+    for score in ("6", "4"):
+        asked(runtime, course, "pain")
+        text(runtime, ANA, score)
+    page = browser_of(runtime).text(f"/patients/{course.patient_id}")
+    seen = words_of(page)
+    for words in (
+        "So far",
+        "To come",
+        "not known, asked as if yes",
+        "T12",
+        "312-555-0113",
+        "America/Chicago",
+    ):
+        assert words in seen
+    assert '<svg class="plot"' in page and "<title" in page and "<desc" in page
+    assert "2 scores; first 6.0, latest 4.0." in seen and '<td class="number">4</td>' in page
+
+
+def test_pause_resume_withdraw(runtime: Runtime):
+    course = enroll(runtime)
+    kim = browser_of(runtime)
+    assert kim.post(f"/enrollments/{course.id}/pause", reason="in hospital").status_code == 303
+    assert "Paused: in hospital" in words_of(kim.text(f"/patients/{course.patient_id}"))
+    assert kim.post(f"/enrollments/{course.id}/resume").status_code == 303
+    assert kim.post(f"/enrollments/{course.id}/withdraw").status_code == 303
+    assert rows(runtime, Enrollment)[0].status == "withdrawn"
+    again = kim.post(f"/enrollments/{course.id}/pause")
+    assert again.status_code == 409 and "withdrawn" in words_of(again.text)
+    for act in ("pause", "resume", "withdraw", "move"):
+        assert kim.post("/enrollments/" + "0" * 32 + f"/{act}").status_code == 404
+        lee = browser_of(runtime, f"Lee{act}", role="viewer")
+        assert lee.post(f"/enrollments/{course.id}/{act}").status_code == 403
+
+
+def test_moving_the_procedure_replans_and_a_fault_stands_at_its_field(runtime: Runtime):
+    course = enroll(runtime)
+    kim = browser_of(runtime)
+    wrong = kim.post(f"/enrollments/{course.id}/move", procedure_at="2031-01-01T10:00")
+    assert wrong.status_code == 422 and 'id="procedure_at-fault"' in wrong.text
+    assert kim.post(f"/enrollments/{course.id}/move", procedure_at="rubbish").status_code == 422
+    assert kim.post(f"/enrollments/{course.id}/move", procedure_at="2027-02-28T15:30").status_code == 303
+    moved = rows(runtime, Enrollment)[0]
+    assert moved.procedure_at.isoformat() == "2027-02-28T21:30:00+00:00", "read as the patient's local time"
+
+
+def test_a_text_from_the_patient_page_goes_out_signed(runtime: Runtime):
+    course = enroll(runtime)
+    kim = browser_of(runtime)
+    done = kim.post(f"/patients/{course.patient_id}/text", body="See you at 3.", key="k")
+    assert done.status_code == 303
+    sent = rows(runtime, OutboundMessage, OutboundMessage.kind == "member")
+    assert [one.author for one in sent] == [kim.member.email]
+    assert kim.post(f"/patients/{course.patient_id}/text", body=" ").status_code == 422
+    assert kim.post("/patients/" + "0" * 32 + "/text", body="x").status_code == 404
+
+
+def test_the_summary_holds_what_a_chart_needs_and_is_on_record(runtime: Runtime):
+    course = enroll(runtime)
+    text(runtime, ANA, "my left foot is numb")
+    kim = browser_of(runtime)
+    seen = words_of(kim.text(f"/patients/{course.patient_id}/summary"))
+    for words in ("Ana Doe", "Red flag", "Check-ins", "Lakeside Spine Center", "Kim Ryan"):
+        assert words in seen
+    admin = browser_of(runtime, "Boss", role="admin")
+    trail = words_of(admin.text("/audit"))
+    assert "print patient summary" in trail and "kim@clinic.example" in trail
