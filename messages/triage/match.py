@@ -147,18 +147,24 @@ def find(pattern: Pattern, matches: Matches) -> list[Span]:
             if len(row) > 1:
                 row = sorted(row)
         rows.append(row)
-    weights = matches.tokens.weights
-    last = len(matches.tokens.words)
     result: list[Span] = []
     for start, end in rows[0]:
-        if pattern.at_start and weights[start] > 0:
+        if pattern.at_start and _says_something(matches.tokens, 0, start):
             break
         stop = _follow(pattern, rows, 1, end, matches)
-        if stop and not (pattern.at_end and weights[last] - weights[stop] > 0):
+        if stop and not (pattern.at_end and _says_something(matches.tokens, stop, len(matches.tokens.words))):
             result.append((start, stop))
             if len(result) >= _MOST_MATCHES:
                 break
     return result
+
+
+def _says_something(tokens: Tokens, first: int, last: int) -> bool:
+    """Whether a word that carries meaning stands there; a comma or a picture is none."""
+    return any(
+        tokens.weights[index + 1] > tokens.weights[index] and tokens.words[index][0].isalnum()
+        for index in range(first, last)
+    )
 
 
 def _follow(pattern: Pattern, rows: list[list[Span]], step: int, end: int, matches: Matches) -> int:
@@ -169,11 +175,11 @@ def _follow(pattern: Pattern, rows: list[list[Span]], step: int, end: int, match
     if matches.tries > _MOST_TRIES:
         return 0
     row, tokens = rows[step], matches.tokens
-    weights, segments = tokens.weights, tokens.segments
+    weights, clauses = tokens.weights, tokens.clauses
     farthest = weights[end] + pattern.gaps[step]
     for position in range(bisect_left(row, (end, 0)), len(row)):
         start, stop = row[position]
-        if weights[start] > farthest or segments[start] != segments[end - 1]:
+        if weights[start] > farthest or clauses[start] != clauses[end - 1]:
             return 0
         found = _follow(pattern, rows, step + 1, stop, matches)
         if found:

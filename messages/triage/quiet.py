@@ -7,6 +7,8 @@ from messages.triage.match import Matches
 # Words nobody has vouched for that a quiet reply may hold. On families not used for writing the rules red flags
 # began to pass from two such words on; the learned reader, which weighs them, may call more texts quiet.
 _MOST_UNKNOWN = 1
+# Words of any kind: longer texts hide things between words everybody uses.
+_MOST_WORDS = 16
 
 
 def is_quiet(
@@ -28,6 +30,8 @@ def is_quiet(
     if not (low_pain or good_answer or calm or all_denied):
         return False
     if any(cue.cue in ("resolved", "current") for cue, _, _ in matches.found.get("cue", ())):
+        return False
+    if len(matches.tokens.words) > _MOST_WORDS:
         return False
     unknown = len(unknown_words(matches))
     return unknown <= (0 if findings else _MOST_UNKNOWN)

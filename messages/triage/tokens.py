@@ -16,6 +16,7 @@ _TOKEN = re.compile(
 # "he'll" is not "hell", "we'll" not "well", "she'd" not "shed".
 _SHORTENED = re.compile(r"(?<=[a-z])'(?:ll|d)$|(?<=^we)'re$")
 _STRONG = frozenset(".!?;\n")
+_TURNS = frozenset("but however except though although pero excepto aunque sino".split())
 _WEIGHTLESS = frozenset('-"()/&+=*\\')
 PAUSE = "\u2026"
 
@@ -23,13 +24,15 @@ PAUSE = "\u2026"
 @dataclass(slots=True)
 class Tokens:
     """Words and marks of a text. ``words[i]`` is folded, without apostrophes; ``starts``/``ends`` are offsets in
-    the raw text. ``segments[i]`` counts sentence ends before the word; ``weights`` is a running count of words
-    that carry meaning, so that ``weights[j] - weights[i]`` is a distance that fillers do not stretch."""
+    the raw text. ``segments[i]`` counts sentence ends before the word, ``clauses[i]`` also each "but"; ``weights`` is
+    a running count of words that carry meaning, so that ``weights[j] - weights[i]`` is a distance that fillers do
+    not stretch."""
 
     words: list[str]
     starts: list[int]
     ends: list[int]
     segments: list[int]
+    clauses: list[int]
     weights: list[int]
 
 
@@ -40,7 +43,7 @@ def cut(text: str, merges: dict[tuple[str, str], str], fillers: frozenset[str]) 
     ends: list[int] = []
     for match in _TOKEN.finditer(normalise(text[:LONGEST])):
         word = match.group()
-        if not word.isascii() or "'" in word:
+        if not word.isascii() or "'" in word or "\x01" in word:
             word = _SHORTENED.sub("", word).replace("'", "").replace("\x01", "")
         elif word[0] in _STRONG:
             word = "?" if "?" in word else PAUSE if word.startswith("..") else word[0]
@@ -51,20 +54,25 @@ def cut(text: str, merges: dict[tuple[str, str], str], fillers: frozenset[str]) 
         words.append(word)
         starts.append(match.start())
         ends.append(match.end())
-    segments, weights = _measure(words, fillers)
-    return Tokens(words, starts, ends, segments, weights)
+    return Tokens(words, starts, ends, *_measure(words, fillers))
 
 
-def _measure(words: list[str], fillers: frozenset[str]) -> tuple[list[int], list[int]]:
+def _measure(words: list[str], fillers: frozenset[str]) -> tuple[list[int], list[int], list[int]]:
     segments: list[int] = []
+    clauses: list[int] = []
     weights = [0]
-    segment = weight = 0
+    segment = clause = weight = 0
     for word in words:
+        if word in _TURNS:
+            clause += 1
         segments.append(segment)
+        clauses.append(clause)
         if word in _STRONG:
             segment += 1
+            clause += 1
         elif word not in fillers and word not in _WEIGHTLESS:
             weight += 1
         weights.append(weight)
     segments.append(segment)
-    return segments, weights
+    clauses.append(clause)
+    return segments, clauses, weights
