@@ -273,7 +273,8 @@ _COURTESY = re.compile(
 
 
 def _bare(text: str) -> str:
-    return _COURTESY.sub("", normalise(text).replace("'", "").replace("\x01", ""))
+    """The opening of a reply, less a greeting before or a "please" behind. An answer stands in the first words."""
+    return _COURTESY.sub("", normalise(text.strip()[:120]).replace("'", "").replace("\x01", ""))
 
 
 def yes_or_no(text: str) -> str | None:
