@@ -74,7 +74,7 @@
     busy = true;
     try {
       for (const region of all("[data-region]")) {
-        await htmx.ajax("GET", location.pathname + location.search, { target: `#${region.id}`, select: `#${region.id}`, swap: "outerMorph", headers: { "X-Live": "1" } });
+        await htmx.ajax("GET", location.pathname + location.search, { target: `#${region.id}`, select: `#${region.id}`, swap: "outerMorph ignoreTitle:true", headers: { "X-Live": "1" } });
       }
       tick(); placeMark(); scrollTalk();
     } catch { /* the banner tells */ } finally {
