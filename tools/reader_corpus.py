@@ -98,7 +98,7 @@ def _phrases() -> Iterator[Row]:
 def _ordinary() -> Iterator[Row]:
     for line in (BANK / "ordinary_sms.txt").read_text("utf-8").splitlines():
         if line.strip():
-            yield Row(line.strip(), "en", None, 0, 1, "ordinary", weight=0.3, measured=False)
+            yield Row(line.strip(), "en", None, 0, 1, "ordinary", measured=False)
 
 
 def _frames() -> Iterator[Row]:

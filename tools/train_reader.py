@@ -26,7 +26,7 @@ from messages.triage.rules import read_rules
 from messages.triage.signals import text_signals, word_signals, words
 
 SEEDS, UNITS = (1, 2), 12
-FALSE_ALARMS = 0.05  # share of unseen replies that need at most a routine look but reach urgent
+FALSE_ALARMS = 0.07  # share of unseen replies that need at most a routine look but reach urgent here
 EMERGENCIES = 0.95  # share of unseen emergencies found that must be called emergency
 QUIET_MISSES = (
     0.001  # share of unseen red flags, of those that raised nothing, that may fall below none_below
@@ -118,12 +118,9 @@ def unseen_scores(examples: Examples, groups: list[list[str]]) -> np.ndarray:
 
 
 def limits(examples: Examples, scored: np.ndarray) -> tuple[float, float, float]:
-    """Where urgent and emergency begin and where nobody needs to read, rules and reader taken together."""
+    """Where urgent and emergency begin and where nobody needs to read, all on families left out."""
     of, low, high = examples.measured, examples.low, examples.high
-    benign = of & (high <= 1)
-    spare = FALSE_ALARMS * benign.sum() - (benign & (examples.rules >= 2)).sum()
-    open_scores = np.sort(scored[benign & (examples.rules < 2), 0])[::-1]
-    urgent = float(open_scores[max(int(spare), int(0.02 * benign.sum()))])
+    urgent = float(np.quantile(scored[of & (high <= 1), 0], 1 - FALSE_ALARMS))
     found = of & (low == 3) & (scored[:, 0] >= urgent)
     emergency = float(np.quantile(scored[found, 1], 1 - EMERGENCIES))
     red = of & (low >= 2)

@@ -57,10 +57,15 @@ class Model:
 
 @cache
 def model() -> Model:
-    """The shipped model. Raises ``ValueError`` naming the file when it is damaged."""
-    about = json.loads((FOLDER / "reader_model.json").read_text("utf-8"))
-    names = (FOLDER / "reader_model.txt").read_text("utf-8").splitlines()
-    weights = (FOLDER / "reader_model.bin").read_bytes()
+    """The shipped model, read once."""
+    return load(FOLDER)
+
+
+def load(folder: Path) -> Model:
+    """The model in ``folder``. Raises ``ValueError`` saying how to mend it when its files do not fit."""
+    about = json.loads((folder / "reader_model.json").read_text("utf-8"))
+    names = (folder / "reader_model.txt").read_text("utf-8").splitlines()
+    weights = (folder / "reader_model.bin").read_bytes()
     columns = len(about["scales"])
     if len(weights) != columns * len(names) or len(names) != about["features"]:
         raise ValueError("messages/triage/reader_model.* do not belong together: run tools/train_reader.py")

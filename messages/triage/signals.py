@@ -1,4 +1,4 @@
-"""What the learned reader looks at in a text: words, neighbours, pieces of words and word classes.
+"""What the learned reader looks at in a text: words and their beginnings, neighbours, word classes.
 
 Pure and quick; training and reading share these functions, so they cannot differ.
 Word classes (``word_classes.txt``) let a word never seen in training weigh like its kin: a mug is like a cup.
@@ -89,13 +89,13 @@ def classes_in(read: list[str]) -> list[frozenset[str]]:
 
 
 def word_signals(word: str, question: str) -> list[str]:
-    """The features of one word: itself, with the question asked, and its pieces, so that typos count."""
-    marked = "<" + word + ">"
-    size = len(marked)
-    found = ["w=" + word, "a=" + question + word]
-    for length in (3, 4, 5):
-        found += ["c=" + marked[i : i + length] for i in range(size - length + 1)]
-    return found
+    """The features of one word: itself, with the question asked, and its beginnings of two to four letters,
+    so that endings and late typos count less."""
+    return [
+        "w=" + word,
+        "a=" + question + word,
+        *("c=" + word[:size] for size in (2, 3, 4) if size <= len(word)),
+    ]
 
 
 def text_signals(read: list[str], question: str, language: str | None) -> set[str]:
