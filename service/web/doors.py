@@ -166,6 +166,8 @@ async def posted(request: Request) -> AsyncIterator[FormData]:
     refuse_other_sites(request)
     try:
         form = await request.form(max_fields=MOST_FIELDS, max_files=2, max_part_size=LONGEST_PART)
+        if any("\0" in value for _name, value in form.multi_items() if isinstance(value, str)):
+            raise HTTPException(422, "The form holds a character that cannot be stored (NUL).")
         yield form
     finally:
         await request.close()  # and with it the files of the form

@@ -7,7 +7,7 @@ nothing about paths, methods or bodies.
 from collections.abc import Iterable
 from secrets import token_urlsafe
 from time import perf_counter
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +21,7 @@ from service.runtime import Runtime
 from service.web import problems
 from service.web.api_doors import refusal
 
+NUL = "\0"  # PostgreSQL keeps no text that holds one
 BODY = 64 * 1024
 UPLOAD = 2 * 1024 * 1024
 UPLOAD_PATHS = ("/enroll/upload",)  # where a CSV file may be sent
@@ -100,6 +101,8 @@ class Shield:
             refused = await run_in_threadpool(refusal, request, self.runtime)
             if refused is not None:
                 return refused
+        elif NUL in path or NUL in unquote_to_bytes(request.scope["query_string"]).decode("latin-1"):
+            return problems.answer(request, 400, "The address holds a character that cannot be stored (NUL).")
         announced = request.headers.get("content-length", "0")
         if not announced.isdecimal() or len(announced) > 12 or int(announced) > longest_body(request.scope):
             return self._too_large(request)
