@@ -64,6 +64,7 @@ class Patient(SQLModel, table=True):
     """One person. ``timezone`` is an IANA name; phones are E.164. Several patients may share a phone."""
 
     __tablename__ = "patients"
+    __table_args__ = (Index("ix_patients_name_id", "name", "id"),)
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     name: str = Field(sa_type=Text)
     phone: str = Field(sa_type=Text, index=True)
@@ -320,6 +321,13 @@ class Escalation(SQLModel, table=True):
             postgresql_where=text("status <> 'resolved'"),
         ),
         Index("ix_escalations_order", "urgency_rank", "opened_at", "id"),
+        Index(
+            "ix_escalations_resolved_at",
+            "resolved_at",
+            "id",
+            sqlite_where=text("status = 'resolved'"),
+            postgresql_where=text("status = 'resolved'"),
+        ),
         Index("ix_escalations_code", "code"),
         Index(
             "ix_escalations_next_event_at",

@@ -107,6 +107,7 @@ def upgrade() -> None:
     with op.batch_alter_table("patients", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_patients_caregiver_phone"), ["caregiver_phone"], unique=False)
         batch_op.create_index(batch_op.f("ix_patients_external_id"), ["external_id"], unique=False)
+        batch_op.create_index("ix_patients_name_id", ["name", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_patients_phone"), ["phone"], unique=False)
 
     op.create_table(
@@ -348,6 +349,13 @@ def upgrade() -> None:
             postgresql_where=sa.text("status <> 'resolved'"),
         )
         batch_op.create_index(batch_op.f("ix_escalations_reply_id"), ["reply_id"], unique=False)
+        batch_op.create_index(
+            "ix_escalations_resolved_at",
+            ["resolved_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("status = 'resolved'"),
+            postgresql_where=sa.text("status = 'resolved'"),
+        )
         batch_op.create_index(
             "uq_escalations_one_open",
             ["subject", "kind"],
@@ -599,6 +607,11 @@ def downgrade() -> None:
             sqlite_where=sa.text("status <> 'resolved'"),
             postgresql_where=sa.text("status <> 'resolved'"),
         )
+        batch_op.drop_index(
+            "ix_escalations_resolved_at",
+            sqlite_where=sa.text("status = 'resolved'"),
+            postgresql_where=sa.text("status = 'resolved'"),
+        )
         batch_op.drop_index(batch_op.f("ix_escalations_reply_id"))
         batch_op.drop_index(
             "ix_escalations_queue",
@@ -658,6 +671,7 @@ def downgrade() -> None:
     op.drop_table("phone_states")
     with op.batch_alter_table("patients", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_patients_phone"))
+        batch_op.drop_index("ix_patients_name_id")
         batch_op.drop_index(batch_op.f("ix_patients_external_id"))
         batch_op.drop_index(batch_op.f("ix_patients_caregiver_phone"))
 
