@@ -134,7 +134,9 @@ class _Past:
             self.clock.put(when)
             while self.ahead and self.ahead[0][0] <= when:
                 heappop(self.ahead)[2](when)
-            self._pass_time(when)
+            later = when + timedelta(seconds=4)  # what we answer comes after what was said
+            self.clock.put(later)
+            self._pass_time(later)
         self.clock.put(self.present)
 
     def _members(self) -> None:

@@ -31,9 +31,9 @@ ARGUMENTS = [
     "--force-color-profile=srgb",
 ]
 SHAPES = {
-    "desktop": {"viewport": {"width": 1360, "height": 900}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True},
-    "dark": {"viewport": {"width": 1360, "height": 900}, "color_scheme": "dark"},
+    "desktop": {"viewport": {"width": 1360, "height": 1060}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 1.5, "has_touch": True},
+    "dark": {"viewport": {"width": 1360, "height": 1060}, "color_scheme": "dark"},
 }
 EMAIL, PASSWORD = "kim@lakeside.example", "demo-lakeside-care"
 
@@ -106,7 +106,7 @@ def take(browser: Browser, base: str, only: str | None) -> None:
                 page.wait_for_selector(".is-live", timeout=10000)
             # The tour is for newcomers; pictures show the work.
             page.evaluate("document.querySelectorAll('.tour').forEach(one => one.open = false)")
-            page.screenshot(path=OUT / f"{name}-{shape}.png", full_page=shape != "phone")
+            page.screenshot(path=OUT / f"{name}-{shape}.png", full_page=False)
             print(f"{name}-{shape}.png")
         context.close()
 
