@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from service.metrics import Traffic
 from service.runtime import Runtime
 from service.web import problems
+from service.web.rates import Rates
 from service.web.security import Shield
 
 # Each module has a ``router``; the order is the order of matching.
@@ -40,7 +41,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         telemetry={"logs": False, "operation_spans": False},
     )
     app.state.runtime = runtime
-    app.state.traffic = Traffic(runtime)
+    app.state.traffic, app.state.rates = Traffic(runtime), Rates()
     app.add_middleware(Shield, runtime=runtime, traffic=app.state.traffic)
     problems.install(app)
     for name in ROUTERS:

@@ -47,6 +47,7 @@ def make_engine(database_url: str, pool_size: int = 10) -> Engine:
             pool_size=pool_size,
             max_overflow=10,
             pool_pre_ping=True,
+            hide_parameters=True,  # else an error's text quotes names, numbers and what patients wrote
             connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
         )
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
@@ -55,7 +56,11 @@ def make_engine(database_url: str, pool_size: int = 10) -> Engine:
             "or PostgreSQL (postgresql+psycopg://user:password@host/name)."
         )
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=10, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     _take_turns(engine)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from service.db import make_engine, session_on
 from service.runtime import Runtime
 from service.tokens import SCOPES, revoke_token
+from service.web.rates import Rates
 from tests.api_client import bearer, client_of, problem, signed_client, token_for
 from tests.conftest import SetClock
 
@@ -155,3 +156,20 @@ def test_an_unreachable_database_is_503_with_an_id_and_no_detail(runtime: Runtim
     found = client.get("/api/v1/escalations", headers=bearer(token))
     assert "127.0.0.1" not in found.text and len(problem(found, 503)["error_id"]) == 12
     assert found.headers["retry-after"] == "5"
+
+
+def test_a_program_that_floods_is_told_to_wait_and_others_are_not(runtime: Runtime, clock: SetClock) -> None:
+    client = client_of(runtime)
+    loud, calm = token_for(runtime, "loud"), token_for(runtime, "calm")
+    assert client.get("/api/v1/escalations", headers=bearer(loud)).status_code == 200
+    rates: Rates = client.app.state.rates  # type: ignore[attr-defined]
+    (loud_id,) = rates.left
+    while not rates.wait_for(loud_id, runtime.monotonic()):
+        pass
+    refused = client.get("/api/v1/escalations", headers=bearer(loud))
+    problem(refused, 429)
+    assert refused.headers["retry-after"] == "1"
+    assert client.get("/api/v1/escalations", headers=bearer(calm)).status_code == 200
+    clock.advance(seconds=1)
+    assert client.get("/api/v1/escalations", headers=bearer(loud)).status_code == 200
+    problem(client.get("/api/v1/escalations", headers=bearer("unknown")), 401)

@@ -13,6 +13,7 @@ from service.models import ApiToken
 from service.runtime import Runtime
 from service.tokens import token_of
 from service.web.problems import Problem, invalid
+from service.web.rates import Rates
 
 PUBLIC = "/api/v1/openapi.json"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -35,6 +36,10 @@ def refusal(request: Request, runtime: Runtime) -> Response | None:
     token = presented_token(request, runtime)
     if token is None:
         return unauthorized()
+    rates: Rates = request.app.state.rates
+    wait = rates.wait_for(token.id, runtime.monotonic())
+    if wait:
+        return Problem(429, "Too many requests with this token.", headers={"Retry-After": str(wait)})
     needed = scope_needed(request.method, request.url.path)
     if needed is not None and needed not in token.scopes:
         return forbidden(needed)
