@@ -10,6 +10,9 @@ from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
 
 
+WORDS_LEFT = 3
+
+
 class Reading(Protocol):
     """What the learned reader returns."""
 
@@ -57,7 +60,10 @@ def assess(
         return _with_unsure(rules)
     try:
         reading = weigh(text, asked, language, rules.findings, rules.features)
-        return combine(rules, Urgency(reading.urgency), reading.is_none, reading.weighed)
+        urgency = Urgency(reading.urgency)
+        if urgency is Urgency.EMERGENCY and _told_whole(text, rules):
+            urgency = Urgency.URGENT
+        return combine(rules, urgency, reading.is_none, reading.weighed)
     except Exception:
         return _with_unsure(rules)
 
@@ -71,6 +77,18 @@ def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[We
     if unknown and quiet and urgency is Urgency.NONE:
         return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), weighed)
     return _assessment(rules, urgency, rules.understood, weighed)
+
+
+def _told_whole(text: str, rules: RuleReading) -> bool:
+    """Whether what the rules found urgent is nearly all that was said ("my foot is numb"): then no words are
+    left that could make it an emergency, and the reader's weighing of the same words does not."""
+    if rules.urgency is not Urgency.URGENT:
+        return False
+    left = text
+    for finding in rules.findings:
+        if finding.status == "present":
+            left = left.replace(finding.words, " ")
+    return len(left.split()) <= WORDS_LEFT
 
 
 def _with_unsure(rules: RuleReading) -> Assessment:
