@@ -9,8 +9,7 @@ from messages.triage.catalogue import catalogue
 from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
 
-
-WORDS_LEFT = 3
+WORDS_LEFT = 5
 
 
 class Reading(Protocol):
