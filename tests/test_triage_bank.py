@@ -1,0 +1,83 @@
+"""Release gate: figures on our own bank of labelled replies must not fall below what was last reached.
+
+The replies were written for this project; no patient wrote them and no clinician has reviewed them. The learned
+reader was trained on these very replies, so the figures of both together only show that nothing broke; the rules'
+own figures, and the leave-one-family-out figures of ``tools/train_reader.py --measure``, are the ones to judge by.
+A floor may be lowered only with the reason in the commit message.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messages.triage import assess, read_rules
+from messages.urgency import Urgency
+from service.commands_triage_score import Tally, bank_rows, tally
+
+BANK = Path(__file__).parent / "bank"
+# Every third reply of the corpus keeps the gate quick; all of dev.jsonl and of the authors' banks count.
+STEP = 3
+# (bank, language) -> least share of red flags, emergencies, kept quiet; most share of false alarms.
+RULES = {
+    ("corpus", "en"): {"red flags": 0.68, "emergencies": 0.66, "kept quiet": 0.24, "false alarms": 0.06},
+    ("corpus", "es"): {"red flags": 0.80, "emergencies": 0.77, "kept quiet": 0.28, "false alarms": 0.06},
+    ("authors", "en"): {"red flags": 0.67, "emergencies": 0.54, "kept quiet": 0.44, "false alarms": 0.05},
+    ("authors", "es"): {"red flags": 0.64, "emergencies": 0.55, "kept quiet": 0.60, "false alarms": 0.06},
+}
+BOTH = {
+    ("corpus", "en"): {"red flags": 0.93, "emergencies": 0.93, "kept quiet": 0.60, "false alarms": 0.07},
+    ("corpus", "es"): {"red flags": 0.93, "emergencies": 0.93, "kept quiet": 0.60, "false alarms": 0.07},
+    ("authors", "en"): {"red flags": 0.88, "emergencies": 0.88, "kept quiet": 0.80, "false alarms": 0.06},
+    ("authors", "es"): {"red flags": 0.88, "emergencies": 0.88, "kept quiet": 0.80, "false alarms": 0.06},
+}
+# Ordinary texts between friends that reach urgent: at most this share (the goal is 0.005).
+ORDINARY = 0.007
+
+
+@cache
+def _rows(bank: str) -> tuple[dict[str, Any], ...]:
+    if bank == "corpus":
+        corpus = [row for file in sorted((BANK / "corpus").glob("*.jsonl")) for row in bank_rows(file)]
+        return (*bank_rows(BANK / "dev.jsonl"), *corpus[::STEP])
+    return tuple(row for file in sorted(BANK.glob("authors_*.jsonl")) for row in bank_rows(file))
+
+
+@cache
+def _tallies(bank: str, rules_only: bool) -> dict[tuple[str, str], Tally]:
+    def read(row: dict[str, Any]) -> Urgency:
+        reading = read_rules if rules_only else assess
+        return reading(row["text"], row.get("asked"), row.get("lang")).urgency
+
+    return tally(_rows(bank), read)
+
+
+def _check(floors: dict[str, float], counts: Tally) -> None:
+    for measure, floor in floors.items():
+        share = counts.share(measure)
+        assert share is not None
+        held = share <= floor if measure == "false alarms" else share >= floor
+        assert held, f"{measure} is {share:.3f} ({counts.hits[measure]}/{counts.cases[measure]}), floor {floor}"
+
+
+@pytest.mark.parametrize(("bank", "language"), RULES)
+def test_the_rules_alone_hold_their_floors(bank: str, language: str) -> None:
+    _check(RULES[bank, language], _tallies(bank, True)["language", language])
+
+
+@pytest.mark.parametrize(("bank", "language"), BOTH)
+def test_rules_and_reader_together_hold_their_floors(bank: str, language: str) -> None:
+    _check(BOTH[bank, language], _tallies(bank, False)["language", language])
+
+
+@pytest.mark.parametrize("bank", ["corpus", "authors"])
+def test_no_red_flag_is_left_to_nobody(bank: str) -> None:
+    left = _tallies(bank, False)["all", "all"]
+    assert left.hits["left as none"] <= 2, f"{left.hits['left as none']} red flags left as none"
+
+
+def test_ordinary_texts_between_friends_do_not_alarm() -> None:
+    rows = bank_rows(BANK / "ordinary_sms.txt")[::2]
+    alarms = sum(assess(row["text"]).urgency >= Urgency.URGENT for row in rows)
+    assert alarms / len(rows) <= ORDINARY, f"{alarms} of {len(rows)} ordinary texts reach urgent"
