@@ -168,7 +168,8 @@ _PROBLEM = {"content": {"application/problem+json": {"schema": ProblemShape.mode
 def answers(status: int, model: type[BaseModel], *problems: int) -> dict[int | str, dict[str, Any]]:
     """The answers of a route, for its description; those of the door are part of every route's."""
     said = {401: "No valid token", 403: "The token lacks the scope", 422: "Invalid values, by field"}
-    said |= {429: "Too many requests", 404: "Unknown id", 409: "The state does not allow it", 413: "Body too large"}
+    said |= {404: "Unknown id", 409: "The state does not allow it", 413: "Body too large"}
+    said[429] = "Too many requests"
     found: dict[int | str, dict[str, Any]] = {status: {"model": model, "description": "Done"}}
     for code in (401, 403, 422, 429, *problems):
         found[code] = {"description": said[code], **_PROBLEM}
