@@ -3,25 +3,31 @@
 import re
 
 from messages.reply import normalise
-from messages.triage.answers import FEVER, Temperature, pain_score, scores
 from messages.triage.assessment import Answer, Finding
+from messages.triage.heat import FEVER, Temperature
 from messages.triage.match import Matches
+from messages.triage.scores import pain_score, scores
 from messages.urgency import Urgency
 
 # Severe pain from here on (guide; Schmitt-Thompson counts 8-10 as severe).
 SEVERE = 8.0
 _PAST = re.compile(
-    r"\b(?:was|were|went from|gone from|from|yesterday|last (?:night|nite|week)|this morning|earlier|before|monday|mon|tuesday|tues|"
-    r"wednesday|weds|thursday|thurs|friday|saturday|sunday|sun|sat|fri|used to|been|started|day 1|ayer|antes|anoche|era|estaba|"
-    r"de un|de|manana|lunes|martes|miercoles|jueves|viernes|sabado|domingo|primero|at first|a couple days ago|when i left|woke up)\b"
+    r"\b(?:was|were|went from|gone from|from|yesterday|last (?:night|nite|week)|this morning|earlier|before|"
+    r"monday|mon|tuesday|tues|"
+    r"wednesday|weds|thursday|thurs|friday|saturday|sunday|sun|sat|fri|used to|been|started|day 1|ayer|antes|"
+    r"anoche|era|estaba|"
+    r"de un|de|manana|lunes|martes|miercoles|jueves|viernes|sabado|domingo|primero|at first|"
+    r"a couple days ago|when i left|woke up)\b"
 )
 _NOW = re.compile(
-    r"\b(?:now|today|tonight|to|hoy|ahora|ahorita|ya|subio|a un|a|and now|going on|up to|this evening|rn|currently|more like|"
+    r"\b(?:now|today|tonight|to|hoy|ahora|ahorita|ya|subio|a un|a|and now|going on|up to|this evening|rn|"
+    r"currently|more like|"
     r"its|pushing|climbing|went up|jumped)\b"
 )
 _DOWN = re.compile(r"\b(?:down|better|baj\w+|mejor|menos|improv\w+|used to be|dropped|less)\b")
 _OXYGEN = re.compile(
-    r"\b(?:oxygen|oxigeno|oxigenacion|o2|spo2|pulse ?ox|oximeter|oximetro|sats?|saturacion|saturando|ox)\b(?:\W+(?!\d)\w+){0,5}\W+(?P<value>\d{2})(?![\d./])"
+    r"\b(?:oxygen|oxigeno|oxigenacion|o2|spo2|pulse ?ox|oximeter|oximetro|sats?|saturacion|saturando|"
+    r"ox)\b(?:\W+(?!\d)\w+){0,5}\W+(?P<value>\d{2})(?![\d./])"
 )
 _PRESSURE = re.compile(r"(?<![\d/])(?P<high>[12]\d\d)\s*(?:/|over|sobre|con)\s*(?P<low>\d{2,3})(?![\d/])")
 _PULSE = re.compile(
@@ -38,7 +44,8 @@ def fever_findings(heat: list[Temperature], text: str) -> list[Finding]:
             before = folded[max(0, one.start - 60) : one.start]
             after = folded[one.end : one.end + 40]
             if re.search(
-                r"(?:\bif\b|\bover|\babove|what temp|at what|hits?\b|reaches|pasa de|mas de|si )[^.;,]{0,25}$",
+                r"(?:\bif\b|\bover|\babove|what temp|at what|hits?\b|reaches|pasa de|mas de|"
+                r"si )[^.;,]{0,25}$",
                 before,
             ):
                 if not re.search(
@@ -149,7 +156,8 @@ def _severe(folded: str, asked: str | None, answer: Answer | None, painful: bool
     if value is None or value < SEVERE:
         return None
     if not re.search(
-        r"\b(?:pain|hurt\w*|dolor|duele|ache\w*|sore\w*|level|scale|out of|head|back|espalda|cabeza|pierna|leg|hip)\b|/ ?10",
+        r"\b(?:pain|hurt\w*|dolor|duele|ache\w*|sore\w*|level|scale|out of|head|back|espalda|cabeza|pierna|"
+        r"leg|hip)\b|/ ?10",
         folded,
     ):
         return None
@@ -158,6 +166,8 @@ def _severe(folded: str, asked: str | None, answer: Answer | None, painful: bool
         return None
     start, end = found[-1]
     around = folded[max(0, start - 22) : start]
-    if re.search(r"\b(?:was|were|from|used to be|before|era|estaba|antes|de)\b(?:\W+\w+){0,2}\W*$", around):
+    told = re.search(r"\bdolor(?:es)? (?:como )?de (?:un )?$", around)
+    then = r"\b(?:was|were|from|used to be|before|era|estaba|antes|de)\b(?:\W+\w+){0,2}\W*$"
+    if not told and re.search(then, around):
         return None
     return start, end
