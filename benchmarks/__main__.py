@@ -72,10 +72,10 @@ def bench_dispatch(
     stack.callback(carrier.kill)
     wait_for(f"http://127.0.0.1:{port}/counts")
     python = throw_away(folder)
-    postgres.new_database("peer")
     lines: dict[str, Line] = defaultdict(lambda: Line("B1 due check-ins sent", "", "texts/s"))
     for turn in range(given.rounds):
         progress(f"B1 round {turn + 1} of {given.rounds}")
+        postgres.new_database("peer")
         dispatching.measure(lines, fresh(folder, postgres), f"http://127.0.0.1:{port}", python, given.texts)
     table = []
     for name in DATABASES:

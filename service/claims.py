@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import load_only
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from messages.schedule import Decision, Expire, Go, Skip, Wait
 from service import fates, outbox, pace, plan
 from service.db import session_on
-from service.models import OutboundMessage
+from service.models import OutboundMessage, metadata
 from service.planning import SCHEDULED_KINDS
 from service.runtime import Runtime
 
@@ -28,18 +27,24 @@ log = logging.getLogger("aftercare.delivery")
 LEASE = timedelta(seconds=15)
 UNDECIDED_WAIT = timedelta(seconds=60)
 SWEEP = 200
-NEEDED: list[Any] = [  # of a due row; the rest is read only when something must be written about it
-    OutboundMessage.id,
-    OutboundMessage.kind,
-    OutboundMessage.to_phone,
-    OutboundMessage.body,
-    OutboundMessage.due_at,
-    OutboundMessage.expires_at,
-    OutboundMessage.enrollment_id,
-    OutboundMessage.plan_item_id,
-    OutboundMessage.attempts,
-    OutboundMessage.fence,
+MESSAGES = metadata.tables["outbound_messages"]
+# Of a due row, as plain columns: an object is made only when something must be written about it.
+NEEDED = [
+    MESSAGES.c[name]
+    for name in (
+        "id",
+        "kind",
+        "to_phone",
+        "body",
+        "due_at",
+        "expires_at",
+        "enrollment_id",
+        "plan_item_id",
+        "attempts",
+        "fence",
+    )
 ]
+DueRow = Any  # a row of NEEDED, or the whole OutboundMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ def claim(
     return [_claimed(row, first + place * step) for place, row in enumerate(going)], looked_at < limit
 
 
-def _claimed(row: OutboundMessage, after: float) -> Claimed:
+def _claimed(row: DueRow, after: float) -> Claimed:
     return Claimed(
         id=row.id,
         fence=row.fence + 1,
@@ -104,9 +109,9 @@ def _claimed(row: OutboundMessage, after: float) -> Claimed:
 
 def _going(
     session: Session, runtime: Runtime, priorities: Sequence[int], now: datetime, limit: int
-) -> tuple[list[OutboundMessage], int]:
+) -> tuple[list[DueRow], int]:
     """Due rows that go now, and how many were looked at. One query per priority keeps to the index."""
-    rows: list[OutboundMessage] = []
+    rows: list[DueRow] = []
     for priority in priorities:
         if len(rows) < limit:
             rows.extend(_due(session, priority, now, limit - len(rows)))
@@ -116,24 +121,21 @@ def _going(
     return going, len(rows)
 
 
-def _due(session: Session, priority: int, now: datetime, limit: int) -> Sequence[OutboundMessage]:
-    return session.exec(
-        select_rows(OutboundMessage)
+def _due(session: Session, priority: int, now: datetime, limit: int) -> Sequence[DueRow]:
+    return session.execute(
+        select(*NEEDED)
         .where(
-            OutboundMessage.status == "planned",
-            OutboundMessage.priority == priority,
-            OutboundMessage.due_at <= now,
+            MESSAGES.c.status == "planned",
+            MESSAGES.c.priority == priority,
+            MESSAGES.c.due_at <= now,
         )
-        .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
+        .order_by(MESSAGES.c.due_at, MESSAGES.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .options(load_only(*NEEDED))
     ).all()
 
 
-def decide(
-    session: Session, runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime
-) -> dict[str, Decision]:
+def decide(session: Session, runtime: Runtime, rows: Sequence[DueRow], now: datetime) -> dict[str, Decision]:
     """The plan's word on check-ins and reminders. One that cannot be decided waits alone."""
     scheduled = [row for row in rows if row.kind in SCHEDULED_KINDS]
     if not scheduled:
@@ -153,12 +155,11 @@ def decide(
     return decisions
 
 
-def _apply(
-    session: Session, runtime: Runtime, row: OutboundMessage, decision: Decision, now: datetime
-) -> bool:
+def _apply(session: Session, runtime: Runtime, due: DueRow, decision: Decision, now: datetime) -> bool:
     """Write a decision that is not Go; True when the text goes."""
     if isinstance(decision, Go):
         return True
+    row = session.get_one(OutboundMessage, due.id)
     if isinstance(decision, Wait):
         row.due_at, row.why = max(decision.until, now + timedelta(seconds=1)), decision.why or None
         session.add(row)

@@ -24,11 +24,13 @@ from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
-THREADS = 8
+THREADS = 16
+FEW_THREADS = 2  # for a carrier that answers at once: more would only fight for the interpreter
+AT_ONCE = 0.02  # seconds
 START_WITHIN = 4.0  # seconds from claim to call; with the carrier's time-out it ends before the lease does
 CLOSE_WITHIN = 15.0
 GATHER_SECONDS = 0.05
-GOOD_HANDFUL = 64  # results written in one transaction
+GOOD_HANDFUL = 100  # results written in one transaction
 QUICK_CALL = 0.2  # seconds; while calls are slower, fewer texts are claimed ahead
 LOOK_AFTER = {"safety": timedelta(seconds=4), "page": timedelta(0)}
 LOOK_AFTER_OTHERS = timedelta(seconds=15)
@@ -42,13 +44,13 @@ Outcome = str | CarrierError | None  # the carrier's id, its refusal, or None: n
 class Lane:
     """One queue's threads and the texts in its hands. ``step`` may be called by several threads."""
 
-    def __init__(self, runtime: Runtime, priorities: tuple[int, ...], threads: int = THREADS) -> None:
-        self.runtime, self.priorities, self.threads = runtime, priorities, threads
+    def __init__(self, runtime: Runtime, priorities: tuple[int, ...]) -> None:
+        self.runtime, self.priorities = runtime, priorities
         self.finished: SimpleQueue[tuple[Claimed, Outcome]] = SimpleQueue()
         self.unwritten: list[tuple[Claimed, Outcome]] = []
         self.in_hand: set[str] = set()
-        self.call_seconds = 0.0
-        self._pool: ThreadPoolExecutor | None = None
+        self.call_seconds = 2 * AT_ONCE
+        self._pools: dict[int, ThreadPoolExecutor] = {}
         self._lock = Lock()
 
     def step(self, limit: int, until: float) -> Counter[str]:
@@ -71,14 +73,14 @@ class Lane:
         except SQLAlchemyError as error:
             # Whatever could not be written is claimed still: the carrier's log settles it after the lease.
             log.error("results of %d texts were not written: %s", len(self.unwritten), type(error).__name__)
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _claim(self, limit: int, counts: Counter[str]) -> bool:
         """Take more texts when the threads need them; True when nothing more is to be had now."""
         if self.runtime.stopping.is_set() or limit <= 0:
             return True
-        room = 2 * self.threads if self.call_seconds > QUICK_CALL else limit
+        room = 2 * THREADS if self.call_seconds > QUICK_CALL else limit
         if len(self.in_hand) - len(self.unwritten) >= room:
             return False  # enough for the threads until the next look
         taken, drained = claims.claim(self.runtime, self.priorities, self.runtime.clock(), min(limit, room))
@@ -90,9 +92,11 @@ class Lane:
         return drained
 
     def _threads(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="carrier")
-        return self._pool
+        """Many while answers take long: waiting costs nothing, a fight over the interpreter does."""
+        size = FEW_THREADS if self.call_seconds < AT_ONCE else THREADS
+        if size not in self._pools:
+            self._pools[size] = ThreadPoolExecutor(size, thread_name_prefix="carrier")
+        return self._pools[size]
 
     def _offer(self, claimed: Claimed, began: float) -> None:
         """One call to the carrier, in a thread of the pool, with no session open. Never raises."""

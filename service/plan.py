@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.orm import load_only
+from sqlalchemy import select as select_columns
+from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from messages import schedule
 from messages.protocol import reminder_of
 from service import outbox
-from service.models import Enrollment, OutboundMessage, Patient, PlanItem
+from service.models import Enrollment, OutboundMessage, Patient, PlanItem, metadata
 from service.planning import facts_of, protocol_of
 from service.release import release
 from service.runtime import Runtime
@@ -28,28 +29,34 @@ __all__ = [
 
 RECENT = timedelta(hours=24)
 LAST_QUESTION = timedelta(hours=72)
-TO_OPEN: list[Any] = [PlanItem.id, PlanItem.enrollment_id, PlanItem.key, PlanItem.status]
-WHOSE_DAY: list[Any] = [Patient.id, Patient.timezone]
+# Done for every text that goes out: plain rows, no objects.
+ENROLLMENTS, ITEMS = metadata.tables["enrollments"], metadata.tables["plan_items"]
 REMINDER_USEFUL = timedelta(hours=3)
 
 
 def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str], now: datetime) -> None:
     """The carrier accepted these check-ins: their questions are open from now on."""
-    rows = session.exec(
-        select(PlanItem, Enrollment, Patient)
-        .where(col(PlanItem.id).in_(plan_item_ids))
-        .where(PlanItem.enrollment_id == Enrollment.id, Enrollment.patient_id == Patient.id)
-        .where(PlanItem.status == "planned")
-        .options(load_only(*TO_OPEN), load_only(*WHOSE_DAY))
-    ).all()
-    for item, enrollment, patient in rows:
-        item.status, item.sent_at = "sent", now
-        check_in = protocol_of(session, runtime, enrollment).check_in(item.key)
+    wanted = (
+        select_columns(ITEMS.c.id.label("item_id"), ITEMS.c.key, col(Patient.timezone), ENROLLMENTS)
+        .where(ITEMS.c.id.in_(plan_item_ids), ITEMS.c.status == "planned")
+        .where(ITEMS.c.enrollment_id == ENROLLMENTS.c.id, ENROLLMENTS.c.patient_id == Patient.id)
+    )
+    rows: Sequence[Any] = session.execute(wanted).all()
+    together: dict[tuple[datetime | None, datetime | None], list[str]] = {}
+    for row in rows:
+        check_in = protocol_of(session, runtime, row).check_in(row.key)
+        silent_at = remind_at = None
         if check_in.asks:
-            facts, quiet = facts_of(enrollment, patient), runtime.settings.quiet
-            item.silent_at = schedule.silent_at(check_in, now, facts, quiet)
-            item.remind_at = schedule.reminder_at(check_in, now, facts, quiet)
-        session.add(item)
+            facts, quiet = facts_of(row, row), runtime.settings.quiet
+            silent_at = schedule.silent_at(check_in, now, facts, quiet)
+            remind_at = schedule.reminder_at(check_in, now, facts, quiet)
+        together.setdefault((silent_at, remind_at), []).append(row.item_id)
+    for (silent_at, remind_at), ids in together.items():  # mostly one: the same question in the same zone
+        session.execute(
+            update(ITEMS)
+            .where(ITEMS.c.id.in_(ids), ITEMS.c.status == "planned")
+            .values(status="sent", sent_at=now, silent_at=silent_at, remind_at=remind_at)
+        )
 
 
 def text_failed(session: Session, plan_item_id: str, why: str, now: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func
-from sqlalchemy.orm import load_only
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from messages import schedule
@@ -16,7 +16,7 @@ from messages.protocol import Protocol
 from messages.schedule import Decision, Expire, Go, Skip, Standing, Wait
 from messages.urgency import Urgency
 from service import escalations
-from service.models import Enrollment, OutboundMessage, Patient, PhoneState, PlanItem
+from service.models import OutboundMessage, Patient, PhoneState, PlanItem, metadata
 from service.planning import SCHEDULED_KINDS, facts_of, protocol_of
 from service.runtime import Runtime
 
@@ -52,15 +52,10 @@ def release(
 
 
 # Every item of every patient of the batch is read: the columns that decide, and no more.
-ITEM_NEEDED: list[Any] = [
-    PlanItem.id,
-    PlanItem.enrollment_id,
-    PlanItem.key,
-    PlanItem.status,
-    PlanItem.due_at,
-    PlanItem.expires_at,
-    PlanItem.sent_at,
-    PlanItem.answered_at,
+ENROLLMENTS, ITEMS = metadata.tables["enrollments"], metadata.tables["plan_items"]
+ITEM_NEEDED = [
+    ITEMS.c[name]
+    for name in ("id", "enrollment_id", "key", "status", "due_at", "expires_at", "sent_at", "answered_at")
 ]
 
 
@@ -72,18 +67,17 @@ class _Situation:
     ) -> None:
         self.session, self.runtime = session, runtime
         ids = sorted({message.enrollment_id for message in messages if message.enrollment_id})
-        rows = select(Enrollment).where(col(Enrollment.id).in_(ids)).order_by(Enrollment.id).with_for_update()
-        self.enrollments = {row.id: row for row in session.exec(rows)}
+        # Plain rows, not objects: this is read for every text that goes out, and written for few.
+        rows = select_columns(ENROLLMENTS).where(ENROLLMENTS.c.id.in_(ids)).order_by(ENROLLMENTS.c.id)
+        self.enrollments: dict[str, Any] = {row.id: row for row in session.execute(rows.with_for_update())}
         patients = {row.patient_id for row in self.enrollments.values()}
-        self.patients = {
-            row.id: row for row in session.exec(select(Patient).where(col(Patient.id).in_(patients)))
-        }
-        self.items: dict[str, PlanItem] = {}
+        wanted = select_columns(col(Patient.id), col(Patient.timezone)).where(col(Patient.id).in_(patients))
+        self.patients: dict[str, Any] = {row.id: row for row in session.execute(wanted)}
+        self.items: dict[str, Any] = {}
         self.sent: dict[str, dict[str, datetime]] = {key: {} for key in ids}
         self.answered: dict[str, set[str]] = {key: set() for key in ids}
         self.closed: dict[str, set[str]] = {key: set() for key in ids}
-        items = select(PlanItem).where(col(PlanItem.enrollment_id).in_(ids)).options(load_only(*ITEM_NEEDED))
-        for item in session.exec(items):
+        for item in session.execute(select_columns(*ITEM_NEEDED).where(ITEMS.c.enrollment_id.in_(ids))):
             self.items[item.id] = item
             if item.sent_at:
                 self.sent[item.enrollment_id][item.key] = item.sent_at
@@ -141,7 +135,7 @@ class _Situation:
             now,
         )
 
-    def _standing(self, enrollment: Enrollment, phone: str, never_paused: bool) -> Standing:
+    def _standing(self, enrollment: Any, phone: str, never_paused: bool) -> Standing:
         paused = enrollment.status == "paused" or enrollment.id in self.paused
         return Standing(
             last_text_at=self.last_text.get(phone),
@@ -163,7 +157,7 @@ class _Situation:
 
 
 def _decide_reminder(
-    item: PlanItem, message: OutboundMessage, protocol: Protocol, standing: Standing, now: datetime
+    item: Any, message: OutboundMessage, protocol: Protocol, standing: Standing, now: datetime
 ) -> Decision:
     if item.status != "sent" or item.answered_at or standing.ended or standing.paused:
         return Skip("no longer needed")
@@ -182,7 +176,7 @@ def _write_unsent(
     decision: Decision,
     now: datetime,
 ) -> None:
-    item = situation.items.get(message.plan_item_id or "")
+    item = session.get(PlanItem, message.plan_item_id)
     enrollment = situation.enrollments.get(message.enrollment_id or "")
     if item is None or enrollment is None or item.status != "planned":
         return

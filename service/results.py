@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from service import fates, marks, plan
 from service.claims import Claimed
 from service.db import session_on
-from service.models import OutboundMessage
+from service.models import OutboundMessage, metadata
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
@@ -45,7 +45,7 @@ def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], no
         _accept_without_sid(runtime, accepted[0][0], now)
 
 
-_AT = col(OutboundMessage.accepted_at).type
+_AT = metadata.tables["outbound_messages"].c.accepted_at.type
 _SET = "UPDATE outbound_messages SET status = 'accepted', accepted_at = :now, lease_until = NULL, "
 _SET += "claimed_by = NULL, error_code = NULL, why = NULL, carrier_sid = "
 _OPEN = "outbound_messages.carrier_sid IS NULL AND outbound_messages.accepted_at IS NULL"
