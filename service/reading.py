@@ -26,6 +26,7 @@ JOINED_WITHIN = timedelta(seconds=15)
 BARE_MATTERS = frozenset({"symptoms", "bandage", "blood_thinner"})
 MOST_WORDS_OF_A_BARE_ANSWER = 2
 FIRST_DAYS = 3
+PLAIN_SIGNS = 0x2000  # emoji and pictographs lie above
 FIRST_WEEK = 7
 PLEASED = frozenset({"liked", "loved", "laughed", "me", "le", "se"})
 # Whole-text answers to questions that triage's guide does not know: they need nobody.
@@ -98,7 +99,9 @@ def read(session: Session, reply: Reply, sender: Sender | None) -> Reading:
     language = language_of(text)
     wordless = not reply.body.strip() and bool(reply.media)
     urgency = worst(urgency, _floor(reply, asked, found, language, context))
-    understood = (found.understood or carrier_word(reply.body) is not None) and not wordless
+    understood = found.understood or carrier_word(reply.body) is not None
+    if wordless or _says_nothing(reply, text, asked):
+        understood, urgency = False, worst(urgency, Urgency.ROUTINE)
     return Reading(
         assessment=found,
         urgency=urgency,
@@ -114,6 +117,14 @@ def read(session: Session, reply: Reply, sender: Sender | None) -> Reading:
         foreign=language == "other",
         wordless=wordless,
     )
+
+
+def _says_nothing(reply: Reply, text: str, asked: str | None) -> bool:
+    """No word and no number: bare punctuation always, a bare emoji as an answer to the symptoms question.
+    Neither is a denial (clinical notes 3.7)."""
+    if any(sign.isalnum() for sign in normalise(text)) or reaction_to(reply.body) is not None:
+        return False
+    return asked == "symptoms" or not any(ord(sign) > PLAIN_SIGNS for sign in text)
 
 
 def as_stored(finding: Finding) -> dict[str, Any]:

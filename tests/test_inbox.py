@@ -34,10 +34,10 @@ def test_a_numb_foot_is_stored_assessed_escalated_answered_paged_and_audited_at_
 ) -> None:
     enrollment = enroll(runtime)
     member(runtime)
-    reply = text(runtime, ANA, "my left foot is numb")
+    reply = text(runtime, ANA, "numbness in my left foot")
     row = the_escalation(runtime)
     assert (row.reason, row.urgency, row.patient_id) == ("red_flag", "urgent", enrollment.patient_id)
-    assert row.reply_id == reply.id and row.findings[0]["words"] in "my left foot is numb"
+    assert row.reply_id == reply.id and row.findings[0]["words"] in "numbness in my left foot"
     (answer,) = sent_to(runtime, ANA)
     assert answer.kind == "safety" and "911" in answer.body and "within 1 hour" in answer.body
     (page,) = sent_to(runtime, NURSE)
@@ -276,7 +276,7 @@ def test_whatever_arrives_is_stored_and_reaches_a_person(runtime: Runtime, body:
 def test_a_flood_becomes_one_escalation_and_one_safety_answer_and_loses_nothing(runtime: Runtime) -> None:
     enroll(runtime)
     for number in range(25):
-        text(runtime, ANA, f"my foot is numb {number}")
+        text(runtime, ANA, f"my temp is 101.5 {chr(97 + number)}")
     assert len(rows(runtime, Reply)) == len(rows(runtime, StoredAssessment)) == 25
     the_escalation(runtime)
     assert len(sent_to(runtime, ANA)) == 1
@@ -372,7 +372,7 @@ def test_a_triage_that_fails_is_urgent_work_for_a_person_and_is_tried_again(runt
     enroll(runtime)
     whole = runtime.site
     runtime.site = without_phone(whole)
-    reply = text(runtime, ANA, "my foot is numb")
+    reply = text(runtime, ANA, "my temp is 101.5")
     row = the_escalation(runtime)
     assert (row.reason, row.urgency) == ("triage_failed", "urgent")
     assert reply.triaged_at is None and reply.triage_attempts == 1 and assessments(runtime, reply) == []
@@ -389,7 +389,7 @@ def test_a_triage_that_always_fails_stays_with_a_person_and_is_not_tried_for_eve
 ) -> None:
     enroll(runtime)
     runtime.site = without_phone(runtime.site)
-    text(runtime, ANA, "my foot is numb")
+    text(runtime, ANA, "my temp is 101.5")
     for _ in range(20):
         inbox.triage_backlog(runtime, clock.advance(hours=2))
     (reply,) = rows(runtime, Reply)

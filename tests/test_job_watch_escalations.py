@@ -33,14 +33,14 @@ def test_on_a_quiet_day_there_is_nothing_to_repair(runtime: Runtime, clock) -> N
 def test_a_red_flag_with_its_escalation_and_pages_needs_nothing(runtime: Runtime, clock) -> None:
     enroll(runtime)
     member(runtime)
-    text(runtime, ANA, "my foot is numb")
+    text(runtime, ANA, "my temp is 101.5")
     page_on_call.run(runtime, clock())
     assert watch_escalations.run(runtime, clock()) == NOTHING
 
 
 def test_a_red_flag_whose_escalation_is_gone_gets_one_and_a_page(runtime: Runtime, clock, caplog) -> None:
     enroll(runtime)
-    reply = text(runtime, ANA, "my foot is numb")
+    reply = text(runtime, ANA, "my temp is 101.5")
     with session_on(runtime.engine) as session:
         session.execute(delete(EscalationEvent))
         for message in sent_to(runtime, ANA):
@@ -75,7 +75,7 @@ def test_an_emergency_hidden_in_a_less_serious_escalation_is_found(runtime: Runt
 def test_a_clock_without_a_next_event_is_started_again(runtime: Runtime, clock, caplog) -> None:
     enroll(runtime)
     member(runtime)
-    text(runtime, ANA, "my foot is numb")
+    text(runtime, ANA, "my temp is 101.5")
     with session_on(runtime.engine) as session:
         row = session.get_one(Escalation, the_escalation(runtime).id)
         row.next_event_at, row.ladder = None, []

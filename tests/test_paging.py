@@ -129,7 +129,7 @@ def test_nothing_is_paged_after_the_resolution(runtime: Runtime, ladder) -> None
 def test_worse_news_pages_anew_at_once_with_the_higher_urgency(runtime: Runtime, ladder) -> None:
     member(runtime, "Una", "+13125550175", tier=None)
     enroll(runtime)
-    text(runtime, ANA, "my foot is numb")
+    text(runtime, ANA, "my temp is 101.5")
     do(runtime, escalations.acknowledge, the_escalation(runtime))
     runtime.clock.advance(minutes=1)
     text(runtime, ANA, "now i cant breathe")
