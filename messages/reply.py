@@ -50,13 +50,15 @@ def normalise(text: str) -> str:
 
 
 _REACTION = re.compile(
-    r"^\s*(?:liked|loved|disliked|laughed at|emphasi[sz]ed|questioned|removed an? \w+ from|reacted \S{1,8} to|"
+    r"^\s*(?:liked|loved|disliked|laughed at|emphasi[sz]ed|questioned|removed an? \w+ from|"
+    r"reacted \S{1,8} to|"
     r"le gusto|me gusta|le encanto|me encanta|no le gusto|se rio de|enfatizo|pregunto por|destaco|"
     r"reacciono (?:con )?\S{1,8} a)(?: a)?\s*\"(?P<quoted>[^\"]*)\"?\s*$"
 )
 _QUOTED_LINE = re.compile(r"(?m)^[ \t]*>.*$")
 _FORWARD = re.compile(r"(?m)^[ \t]*(?:fwd?|fw|reenviado|rv)\s*:\s*")
-# The questions of the labelling guide and their Spanish twins: a copy of one is never the patient's own finding.
+# The questions of the labelling guide and their Spanish twins: a copy of one is never the patient's own
+# finding.
 _OWN_QUESTIONS = (
     "any new numbness, tingling, weakness, fever or new pain?",
     "reply yes or no, or tell us in your own words",
@@ -75,7 +77,8 @@ def reaction_to(text: str) -> str | None:
 def strip_own_words(text: str, own_texts: tuple[str, ...] = ()) -> str:
     """``text`` with our own words blanked: quoted reactions, "> " lines, copies of ``own_texts``.
 
-    Same length as ``text`` (blanks stand for what was cut), so offsets hold. Copies shorter than 20 characters
+    Same length as ``text`` (blanks stand for what was cut), so offsets hold. Copies shorter than 20
+    characters
     are left: a patient may well write them.
     """
     folded = normalise(text)
@@ -126,6 +129,7 @@ def carrier_word(text: str) -> str | None:
 
 
 def free_text_opt_out(text: str) -> bool:
-    """Whether a clear sentence aimed at the messages asks us to stop ("stop texting me"); clinical notes 3.8."""
+    """Whether a clear sentence aimed at the messages asks us to stop ("stop texting me"); clinical notes
+    3.8."""
     folded = normalise(text).replace("'", "").replace(_NOTHING, "")
     return any(pattern.search(folded) for pattern in _keywords().opt_out)

@@ -37,7 +37,7 @@ def parse_line(line: str) -> dict[str, Any]:
 
 def result_line(line_id: Any, assessment: Assessment) -> dict[str, Any]:
     """The contract's object for one assessed reply."""
-    answer = None
+    answer: dict[str, Any] | None = None
     if assessment.answer is not None:
         answer = {"kind": assessment.answer.kind}
         if assessment.answer.value is not None:
@@ -65,7 +65,8 @@ def result_line(line_id: Any, assessment: Assessment) -> dict[str, Any]:
 
 
 def run_triage(stdin: TextIO, stdout: TextIO, stderr: TextIO) -> int:
-    """Assess each line of ``stdin``; exit status 1 when a line was not valid (the others are still answered)."""
+    """Assess each line of ``stdin``; exit status 1 when a line was not valid (the others are still
+    answered)."""
     status = 0
     for line in stdin:
         if not line.strip():

@@ -1,6 +1,7 @@
 """``aftercare triage --score BANK``: figures on labelled replies, with 95% intervals.
 
-The replies of our own bank were written for this project; no patient wrote them and no clinician reviewed them.
+The replies of our own bank were written for this project; no patient wrote them and no clinician reviewed
+them.
 """
 
 import json
@@ -19,8 +20,10 @@ _NOTE = "Replies written for this project; no patient wrote them and no clinicia
 
 @dataclass(slots=True)
 class Tally:
-    """Hits and cases per measure. ``red flags``: of those that must reach urgent, how many did. ``emergencies``
-    likewise. ``left as none``: red flags nobody would see. ``false alarms``: urgent or more where at most routine
+    """Hits and cases per measure. ``red flags``: of those that must reach urgent, how many did.
+    ``emergencies``
+    likewise. ``left as none``: red flags nobody would see. ``false alarms``: urgent or more where at most
+    routine
     is right. ``kept quiet``: replies that need nobody and got ``none``."""
 
     hits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEASURES, 0))
@@ -54,9 +57,11 @@ def wilson(hits: int, cases: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def bank_rows(path: Path) -> list[dict[str, Any]]:
-    """The labelled replies of a file, or of every .jsonl file of a folder. Raises ValueError naming file and line.
+    """The labelled replies of a file, or of every .jsonl file of a folder. Raises ValueError naming file and
+    line.
 
-    A ``.txt`` file holds ordinary texts, one a line, none of which may alarm (``max`` routine). A symptom that came
+    A ``.txt`` file holds ordinary texts, one a line, none of which may alarm (``max`` routine). A symptom
+    that came
     after the procedure and has gone may be urgent (guide), whatever the row says.
     """
     if path.is_dir():

@@ -1,4 +1,5 @@
-"""The red-flag catalogue: complete, versioned, refusing what it cannot read, and knowing the phrases of the notes."""
+"""The red-flag catalogue: complete, versioned, refusing what it cannot read, and knowing the phrases of the
+notes."""
 
 import json
 from pathlib import Path
@@ -12,7 +13,8 @@ from messages.urgency import Urgency
 
 PHRASES = json.loads((Path(__file__).parent / "bank" / "redflags.json").read_text("utf-8"))
 CONCEPTS = set(
-    "numbness tingling saddle_numbness weakness paralysis bladder_bowel new_pain worse_pain severe_pain chest_pain "
+    "numbness tingling saddle_numbness weakness paralysis bladder_bowel new_pain worse_pain severe_pain "
+    "chest_pain "
     "breathing coughing_blood fever chills wound_infection drainage bleeding heavy_bleeding rash_allergy "
     "throat_swelling calf_leg_swelling fall faint stroke_signs confusion headache_severe vomiting suicidal "
     "other_urgent".split()

@@ -1,4 +1,5 @@
-"""A patient's text as text: folding keeps offsets, our own words are blanked, keywords are whole texts only."""
+"""A patient's text as text: folding keeps offsets, our own words are blanked, keywords are whole texts
+only."""
 
 import pytest
 from hypothesis import given

@@ -1,8 +1,11 @@
 """Release gate: figures on our own bank of labelled replies must not fall below what was last reached.
 
-The replies were written for this project; no patient wrote them and no clinician has reviewed them. The learned
-reader was trained on these very replies, so the figures of both together only show that nothing broke; the rules'
-own figures, and the leave-one-family-out figures of ``tools/train_reader.py --measure``, are the ones to judge by.
+The replies were written for this project; no patient wrote them and no clinician has reviewed them. The
+learned
+reader was trained on these very replies, so the figures of both together only show that nothing broke; the
+rules'
+own figures, and the leave-one-family-out figures of ``tools/train_reader.py --measure``, are the ones to
+judge by.
 A floor may be lowered only with the reason in the commit message.
 """
 
@@ -58,7 +61,9 @@ def _check(floors: dict[str, float], counts: Tally) -> None:
         share = counts.share(measure)
         assert share is not None
         held = share <= floor if measure == "false alarms" else share >= floor
-        assert held, f"{measure} is {share:.3f} ({counts.hits[measure]}/{counts.cases[measure]}), floor {floor}"
+        assert held, (
+            f"{measure} is {share:.3f} ({counts.hits[measure]}/{counts.cases[measure]}), floor {floor}"
+        )
 
 
 @pytest.mark.parametrize(("bank", "language"), RULES)

@@ -20,7 +20,8 @@ def lines(text: str) -> tuple[int, list[dict[str, object]]]:
 
 def test_one_answer_a_line_in_order_with_exactly_the_keys_of_the_contract() -> None:
     status, answers = lines(
-        '{"id": "a", "text": "my foot is numb", "lang": "en", "asked": null}\n{"id": 2, "text": "9", "asked": "pain"}\n'
+        '{"id": "a", "text": "my foot is numb", "lang": "en", "asked": null}\n'
+        '{"id": 2, "text": "9", "asked": "pain"}\n'
     )
     assert status == 0
     assert [answer["id"] for answer in answers] == ["a", 2]

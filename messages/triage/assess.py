@@ -47,7 +47,8 @@ def assess(
 ) -> Assessment:
     """How fast a person must look at ``text``, and why. Never raises.
 
-    ``asked`` is the key of the last question put to the patient, ``language`` the enrollment's (both languages are
+    ``asked`` is the key of the last question put to the patient, ``language`` the enrollment's (both
+    languages are
     always read). ``context`` may only raise the result. An error inside is ``routine`` and not understood.
     """
     try:

@@ -12,7 +12,8 @@ Status = Literal["present", "denied", "resolved", "past", "other_person", "asked
 class Finding:
     """One concept found in a text. ``words == text[start:end]`` in code points of the text as given.
 
-    ``rule`` names the rule of the catalogue that fired (``numbness.sensation_place``). ``urgency`` is what the
+    ``rule`` names the rule of the catalogue that fired (``numbness.sensation_place``). ``urgency`` is what
+    the
     finding asks for by itself, with its status taken into account (a denied one asks for ``none``).
     """
 
@@ -48,7 +49,8 @@ class Context:
     """What the service knows about the patient. It may only raise an urgency, never lower one.
 
     ``day``: whole days since the procedure (0 = that day). ``baseline_pain``: 0-10 before the procedure.
-    ``last_pain``: the score given before this reply. ``recent_questions``: what was asked lately, newest first.
+    ``last_pain``: the score given before this reply. ``recent_questions``: what was asked lately, newest
+    first.
     """
 
     day: int | None = None
@@ -61,7 +63,8 @@ class Context:
 @dataclass(frozen=True, slots=True)
 class RuleReading:
     """What the rules alone made of a text. ``features`` names word classes and frames seen, also below the
-    level at which a rule fires: food for the learned reader. ``unsure`` are words that people also use in other
+    level at which a rule fires: food for the learned reader. ``unsure`` are words that people also use in
+    other
     senses: they count when the learned reader thinks so too, and always when there is none."""
 
     urgency: Urgency

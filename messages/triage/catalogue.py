@@ -1,7 +1,8 @@
 """The red-flag catalogue, read from ``messages/red_flags`` and compiled once.
 
 ``messages/red_flags/*.toml`` say what each flag is (urgency, reason, source, advice); ``en/*.toml`` and
-``es/*.toml`` say in which words it comes. Anything wrong in a file refuses to load, naming the file and the reason.
+``es/*.toml`` say in which words it comes. Anything wrong in a file refuses to load, naming the file and the
+reason.
 """
 
 import tomllib
@@ -40,10 +41,14 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Patterns that mean one thing. ``kind``: ``rule`` (a red flag), ``benign`` (look-alikes: their words count for
-    nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth noticing, below
-    firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own negation, is never denied.
-    ``weak``: a bare word that people also use in other senses; counts only with signs that the writer has it now."""
+    """Patterns that mean one thing. ``kind``: ``rule`` (a red flag), ``benign`` (look-alikes: their words
+    count for
+    nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth noticing,
+    below
+    firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own negation, is never
+    denied.
+    ``weak``: a bare word that people also use in other senses; counts only with signs that the writer has it
+    now."""
 
     name: str
     kind: str
@@ -130,7 +135,7 @@ def load(folder: Path) -> Catalogue:
         {word: tuple(atoms) for word, atoms in lexicon.words.items()},
         {start: tuple(atoms) for start, atoms in lexicon.beginnings.items()},
         fillers,
-        {tuple(key.split()): value for content in words for key, value in content.get("merges", {}).items()},  # type: ignore[misc]
+        {tuple(key.split()): value for content in words for key, value in content.get("merges", {}).items()},
         {key: value for content in words for key, value in content.get("aliases", {}).items()},
         _tolerated(classes, typo_classes),
         frozenset((folder / "real_words.txt").read_text(encoding="utf-8").split())
@@ -146,7 +151,9 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _flags(files: dict[Path, dict[str, Any]]) -> tuple[str, dict[str, Flag], dict[str, Urgency]]:
-    version, flags, urgency_of = "", {}, {}
+    version = ""
+    flags: dict[str, Flag] = {}
+    urgency_of: dict[str, Urgency] = {}
     for path, content in files.items():
         version = content.get("version", version)
         for name, entry in content.get("flag", {}).items():
@@ -238,7 +245,9 @@ def _key(pattern: Pattern, classes: dict[str, list[str]]) -> tuple[str, ...]:
 
     def likely(option: str) -> float:
         if option.startswith("@"):
-            return 3.0 + sum(common.get(entry, 1.0) for entry in classes.get(option[1:], ()) if " " not in entry)
+            return 3.0 + sum(
+                common.get(entry, 1.0) for entry in classes.get(option[1:], ()) if " " not in entry
+            )
         if "_" in option:
             return 1.0
         if option.endswith("*"):
@@ -250,7 +259,8 @@ def _key(pattern: Pattern, classes: dict[str, list[str]]) -> tuple[str, ...]:
 
 @cache
 def _common_words() -> dict[str, float]:
-    """How many texts in ten thousand hold a word; missing words are rare. It decides speed, never a result."""
+    """How many texts in ten thousand hold a word; missing words are rare. It decides speed, never a
+    result."""
     lines = (FOLDER / "common_words.txt").read_text(encoding="utf-8").splitlines()
     return {line.split()[0]: float(line.split()[1]) for line in lines if line and not line.startswith("#")}
 
@@ -276,7 +286,8 @@ def _rules(
                     name, kind, concept, urgency,
                     tuple(p for line in entry["patterns"] for p in parse(line, fillers)),
                     tuple(p for line in entry.get("unless", ()) for p in parse(line, fillers)),
-                    entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""), entry.get("weak", False),
+                    entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""),
+                    entry.get("weak", False),
                     language,
                 )
             )  # fmt: skip

@@ -1,6 +1,7 @@
 """Finding patterns in a text: words become atoms, atoms become spans, spans become matches.
 
-1. Each word is looked up once (and remembered): its own literal, beginnings, classes, and for symptom words one
+1. Each word is looked up once (and remembered): its own literal, beginnings, classes, and for symptom words
+one
    typing error.
 2. Phrases that make a class are found and join the words.
 3. Benign look-alikes are found; their words are taken out.
@@ -59,11 +60,13 @@ def match_all(tokens: Tokens, asked: str | None) -> Matches:
 
 # Words that stand in nearly every sentence of the one language and never in the other.
 _ENGLISH = frozenset(
-    "the is my and i to it was of you have im that this for with but are its been on at your so do not can will they he she "
+    "the is my and i to it was of you have im that this for with but are its been on at your so do not can "
+    "will they he she "
     "we just out up get got now what some from am be".split()
 )
 _SPANISH = frozenset(
-    "el la los las que de del un una se le les y en por con mi mis es esta estoy tengo pero muy ya al su lo yo como "
+    "el la los las que de del un una se le les y en por con mi mis es esta estoy tengo pero muy ya al su lo "
+    "yo como "
     "para pa nada todo hoy ayer desde siento duele dolor gracias bien nomas pues ni sin fiebre".split()
 )
 
@@ -191,8 +194,10 @@ _REMEMBERED: dict[str, tuple[str, ...]] = {}
 
 
 def atoms(word: str) -> tuple[str, ...]:
-    """What a word stands for: literals, beginnings and classes of the catalogue (also through an alias, a spoken
-    -in for -ing, drawn-out letters or one typing error in a symptom word). Remembered for the commonest words."""
+    """What a word stands for: literals, beginnings and classes of the catalogue (also through an alias, a
+    spoken
+    -in for -ing, drawn-out letters or one typing error in a symptom word). Remembered for the commonest
+    words."""
     known = _REMEMBERED.get(word)
     if known is None:
         known = _atoms(word)
@@ -223,7 +228,8 @@ def _exact(word: str, known: Catalogue) -> tuple[str, ...]:
 
 
 def _undrawn(word: str) -> tuple[str, ...]:
-    """``sooooo`` as ``soo`` and ``so``; nothing when no letter stands three times (``booked`` is not ``boked``)."""
+    """``sooooo`` as ``soo`` and ``so``; nothing when no letter stands three times (``booked`` is not
+    ``boked``)."""
     if not any(letter * 3 in word for letter in set(word)):
         return ()
     twice, once = [], []

@@ -4,7 +4,8 @@ from messages.triage.answers import yes_or_no
 from messages.triage.assessment import Answer, Finding
 from messages.triage.match import Matches
 
-# Words nobody has vouched for that a quiet reply may hold. On families not used for writing the rules red flags
+# Words nobody has vouched for that a quiet reply may hold. On families not used for writing the rules red
+# flags
 # began to pass from two such words on; the learned reader, which weighs them, may call more texts quiet.
 _MOST_UNKNOWN = 1
 # Words of any kind: longer texts hide things between words everybody uses.
@@ -14,7 +15,8 @@ _MOST_WORDS = 16
 def is_quiet(
     own: str, asked: str | None, findings: list[Finding], answer: Answer | None, matches: Matches
 ) -> bool:
-    """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and nothing
+    """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and
+    nothing
     else that could matter."""
     if _hinted(findings, matches):
         return False
@@ -25,7 +27,9 @@ def is_quiet(
         return True
     low_pain = asked == "pain" and answer is not None and answer.kind == "score" and (answer.value or 0) < 5
     calm = bool(matches.found.get("calm"))
-    good_answer = calm and answer is not None and asked in ("bandage", "blood_thinner") and answer.kind == "yes"
+    good_answer = (
+        calm and answer is not None and asked in ("bandage", "blood_thinner") and answer.kind == "yes"
+    )
     all_denied = bool(findings) and asked == "symptoms" and answer is not None and answer.kind == "no"
     if not (low_pain or good_answer or calm or all_denied):
         return False
@@ -53,7 +57,7 @@ def _hinted(findings: list[Finding], matches: Matches) -> bool:
 def unknown_words(matches: Matches) -> list[str]:
     """Words that carry meaning and that nothing in the catalogue accounts for."""
     tokens = matches.tokens
-    covered = set()
+    covered: set[int] = set()
     for kind in ("calm", "benign", "rule", "weak", "cue"):
         for _, start, end in matches.found.get(kind, ()):
             covered.update(range(start, end))

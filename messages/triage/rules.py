@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from messages.reply import reaction_to, strip_own_words
 from messages.triage import numbers
-from messages.triage.answers import opens_with, read_answer, temperatures, yes_or_no
+from messages.triage.answers import opens_with, read_answer, yes_or_no
 from messages.triage.assessment import Answer, Context, Finding, RuleReading
 from messages.triage.catalogue import catalogue
+from messages.triage.heat import temperatures
 from messages.triage.match import Matches, match_all
 from messages.triage.quiet import is_quiet, unknown_words
 from messages.triage.raising import raised
@@ -176,7 +177,8 @@ def _decide(
 
 
 def _wants_something(matches: Matches) -> bool:
-    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no need of
+    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no
+    need of
     a refill")."""
     hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("routine", ())]
     settle(hits, matches)
@@ -184,7 +186,8 @@ def _wants_something(matches: Matches) -> bool:
 
 
 def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgency:
-    """What the answer to the question asks for by itself (guide): pain 5-7 and NO to bandage or blood thinner."""
+    """What the answer to the question asks for by itself (guide): pain 5-7 and NO to bandage or blood
+    thinner."""
     if answer is None:
         return Urgency.NONE
     if asked == "pain" and answer.kind == "score" and answer.value is not None and answer.value >= 5:

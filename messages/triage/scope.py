@@ -1,6 +1,7 @@
 """What a found symptom's surroundings say about it: denied, gone, long ago, someone else's, only asked about.
 
-Everything is scoped to the sentence, and inside it to what the denial or remark can reach. When in doubt a symptom
+Everything is scoped to the sentence, and inside it to what the denial or remark can reach. When in doubt a
+symptom
 is present: triage fails towards a human.
 """
 
@@ -28,7 +29,8 @@ class Hit:
 
 
 def settle(hits: list[Hit], matches: Matches) -> None:
-    """Give every hit its status, left to right (a list carries one denial along: "no fever, chills or rash")."""
+    """Give every hit its status, left to right (a list carries one denial along: "no fever, chills or
+    rash")."""
     cues = _cues(matches)
     for hit in sorted(hits, key=lambda one: one.start):
         hit.status = _status(hit, hits, cues, matches)
@@ -70,7 +72,8 @@ def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Mat
 
 
 def _reached(hit: Hit, cues: list[Span], matches: Matches, before: bool = False) -> bool:
-    """Whether a remark of the same sentence is near enough; ``before``: only one that precedes the symptom."""
+    """Whether a remark of the same sentence is near enough; ``before``: only one that precedes the
+    symptom."""
     if not cues:
         return False
     weights, segments = matches.tokens.weights, matches.tokens.segments
@@ -161,7 +164,8 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
 
 
 def _answers_first(index: int, hit: Hit, matches: Matches) -> bool:
-    """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial of it."""
+    """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial
+    of it."""
     words = matches.tokens.words
     if words[index + 1] != "," or (
         index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]
@@ -186,7 +190,8 @@ def _inside(hit: Hit, other: Hit) -> bool:
 
 
 def _denied_after(hit: Hit, cues: dict[str, list[Span]], matches: Matches) -> bool:
-    """ "numbness? nope", "fever no", "tingling: none": a bare denial right behind, with nothing following it."""
+    """ "numbness? nope", "fever no", "tingling: none": a bare denial right behind, with nothing following
+    it."""
     words, count = matches.tokens.words, len(matches.tokens.words)
     after = hit.end
     while after < count and words[after] in ("?", ":", "-", ",", "=", "\u2026") and after - hit.end < 2:

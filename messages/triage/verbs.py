@@ -1,4 +1,5 @@
-"""English verb forms, so that a pattern names a verb once. Spanish patterns use beginnings (``hormigue*``)."""
+"""English verb forms, so that a pattern names a verb once. Spanish patterns use beginnings
+(``hormigue*``)."""
 
 _IRREGULAR = {
     "be": "be is are am was were been being",
@@ -82,7 +83,8 @@ _IRREGULAR = {
 }
 _VOWELS = "aeiou"
 _DOUBLED = frozenset(
-    "drag drip drop flap flop grab grip hop jab jog limp mop nag pop rip rub scab scrub shrug sip skip slap slip "
+    "drag drip drop flap flop grab grip hop jab jog limp mop nag pop rip rub scab scrub shrug sip skip slap "
+    "slip "
     "snap spot stab stir stop strip tap throb tip trap trip wrap zap zip beg hug jar plug pin".split()
 ) - {"limp"}
 
