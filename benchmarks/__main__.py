@@ -1,6 +1,6 @@
 """``make bench``: every measurement in turns, at least five rounds, one table with peers, limits and ratios.
 
-``python -m benchmarks`` [--rounds 5] [--texts 4000] [--webhooks 1000] [--planned 1000000] [--only B1,B2,B4]
+``python -m benchmarks`` [--rounds 5] [--texts 4000] [--webhooks 1000] [--planned 1000000] [--only B1,B2,...]
 
 Peers are installed into a throw-away environment, never into the project's own. Only 127.0.0.1 is used.
 """
@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import dispatching, ticking, webhook
+from benchmarks import dispatching, safety_latency, ticking, webhook
 from benchmarks.ground import Postgres, environment, free_port, migrate, start, wait_for
 from benchmarks.table import HEAD, Line, rows
 
@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=4000)
     parser.add_argument("--webhooks", type=int, default=1000)
     parser.add_argument("--planned", type=int, default=1_000_000)
-    parser.add_argument("--only", default="B1,B2,B4")
+    parser.add_argument("--replies", type=int, default=60)
+    parser.add_argument("--only", default="B1,B2,B4,safety")
     given = parser.parse_args()
     wanted, table = given.only.split(","), list[str]()
     with ExitStack() as stack:
@@ -47,6 +48,8 @@ def main() -> None:
             table += bench_webhook(given, folder, postgres)
         if "B4" in wanted:
             table += bench_tick(given, folder, postgres)
+        if "safety" in wanted:
+            table += bench_safety(given, folder, postgres)
     print("\n".join([*machine(given), "", *HEAD, *table]))
 
 
@@ -127,6 +130,15 @@ def bench_tick(given: argparse.Namespace, folder: Path, postgres: Postgres) -> l
                 line.note = f"{line.middle / least:.2f} of the first size"
                 table += rows(line, [], named(lines[f"limit {name}"], "SELECT 1") if kind == "idle" else None)
     return table
+
+
+def bench_safety(given: argparse.Namespace, folder: Path, postgres: Postgres) -> list[str]:
+    progress("red flag to safety answer")
+    lines: dict[str, Line] = defaultdict(lambda: Line("", "", "s"))
+    safety_latency.measure(lines, fresh(folder, postgres), given.replies, folder)
+    for name in DATABASES:
+        lines[f"ours {name}"].what = f"red flag to safety answer accepted, {name}"
+    return [line for name in DATABASES for line in rows(lines[f"ours {name}"], [], None)]
 
 
 def throw_away(folder: Path) -> Path:
