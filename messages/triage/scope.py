@@ -64,9 +64,11 @@ def _status(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], matches: Mat
         return "baseline"
     if hit.rule.concept in _EVENTS:
         return "present"
-    if _reached(hit, cues.get("resolved", []), matches) or _starts_next(
-        hit, cues.get("resolved", []), matches
-    ):
+    gone = [  # "not a drop since" is the symptom itself, not the end of one
+        (start, end) for start, end in cues.get("resolved", ())
+        if not (hit.rule.fixed and start < hit.end and hit.start < end)
+    ]  # fmt: skip
+    if _reached(hit, gone, matches) or _starts_next(hit, gone, matches):
         return "resolved"
     return "present"
 
