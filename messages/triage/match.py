@@ -35,7 +35,7 @@ class Matches:
     tries: int = 0
 
 
-def match_all(tokens: Tokens, asked: str | None) -> Matches:
+def match_all(tokens: Tokens, asked: str | None, language: str | None = None) -> Matches:
     """Every match of the catalogue in ``tokens``."""
     known = catalogue()
     spans: dict[str, list[Span]] = {}
@@ -48,7 +48,7 @@ def match_all(tokens: Tokens, asked: str | None) -> Matches:
     for atom in spans:
         if atom in known.by_atom:
             candidates += known.by_atom[atom]
-    if _plainly_english(tokens.words):
+    if _plainly_english(tokens.words, language):
         candidates = [(pattern, rule) for pattern, rule in candidates if rule.language == "en"]
     benign = [(pattern, rule) for pattern, rule in candidates if rule.kind == "benign"]
     if benign:
@@ -71,14 +71,15 @@ _SPANISH = frozenset(
 )
 
 
-def _plainly_english(words: list[str]) -> bool:
-    """Two English words of the commonest and no Spanish one: Spanish frames have no business here."""
+def _plainly_english(words: list[str], language: str | None) -> bool:
+    """Two English words of the commonest (one from a patient who reads English) and no Spanish one: Spanish frames
+    have no business here."""
     english = 0
     for word in words:
         if word in _SPANISH:
             return False
         english += word in _ENGLISH
-    return english >= 2
+    return english >= (1 if language == "en" else 2)
 
 
 def _phrases(matches: Matches, known: Catalogue) -> None:

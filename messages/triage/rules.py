@@ -34,7 +34,7 @@ def read_rules(
     if own != text and (reaction_to(text) or not own.strip()):
         return _reaction(text, asked)
     tokens = cut(own, known.merges, known.fillers)
-    matches = match_all(tokens, asked)
+    matches = match_all(tokens, asked, language)
     findings, unsure = _findings(matches, text, asked)
     heat = temperatures(own, asked)
     findings += numbers.fever_findings(heat, text)
