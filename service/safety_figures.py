@@ -1,0 +1,199 @@
+"""Safety in figures: minutes to acknowledge and to contact, share inside the target, silence, false alarms.
+
+``figures`` is pure; ``safety_board`` reads the rows it needs. Minutes run from the moment an escalation was
+raised to its present urgency until the first acknowledgement or contact after that.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from statistics import median
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from messages.site import Site
+from messages.urgency import Urgency
+from service.models import Enrollment, Escalation, EscalationEvent, PlanItem
+
+PATIENT_DAYS = 100
+LEVELS = (Urgency.EMERGENCY, Urgency.URGENT, Urgency.ROUTINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One escalation as the figures need it. Times aware UTC; None: has not happened."""
+
+    urgency: Urgency
+    raised_at: datetime
+    acknowledge_by: datetime
+    contact_by: datetime
+    acknowledged_at: datetime | None
+    contacted_at: datetime | None
+    false_alarm: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """``count`` measured values in minutes; ``inside``: share of the cases, those still waiting past their
+    deadline included, that kept it; None where there is nothing to share."""
+
+    count: int
+    median: float | None
+    p95: float | None
+    inside: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One row of the board. ``hour``: local hour of the day at which the cases were raised; None: all."""
+
+    urgency: str
+    hour: int | None
+    cases: int
+    acknowledge: Spread
+    contact: Spread
+    false_alarms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Every figure for ``since`` .. ``until``."""
+
+    since: datetime
+    until: datetime
+    by_urgency: tuple[Figures, ...]
+    by_hour: tuple[Figures, ...]
+    silent_patients: int
+    patient_days: float
+    escalations_per_100_patient_days: float | None
+    false_alarms: int
+    false_alarm_share: float | None
+
+
+def spread(minutes: Sequence[float], kept: int, decided: int) -> Spread:
+    """Median and 95th percentile (nearest rank) of ``minutes``; ``kept`` of ``decided`` cases were in
+    time."""
+    ordered = sorted(minutes)
+    p95 = ordered[ceil(0.95 * len(ordered)) - 1] if ordered else None
+    return Spread(
+        len(ordered), median(ordered) if ordered else None, p95, kept / decided if decided else None
+    )
+
+
+def figures(cases: Iterable[Case], urgency: str, now: datetime, hour: int | None = None) -> Figures:
+    """The row for some cases."""
+    found = list(cases)
+    return Figures(
+        urgency=urgency,
+        hour=hour,
+        cases=len(found),
+        acknowledge=_measured([(c.raised_at, c.acknowledged_at, c.acknowledge_by) for c in found], now),
+        contact=_measured([(c.raised_at, c.contacted_at, c.contact_by) for c in found], now),
+        false_alarms=sum(case.false_alarm for case in found),
+    )
+
+
+def _measured(times: Sequence[tuple[datetime, datetime | None, datetime]], now: datetime) -> Spread:
+    minutes = [(done - raised) / timedelta(minutes=1) for raised, done, _ in times if done is not None]
+    kept = sum(done is not None and done <= by for _, done, by in times)
+    late = sum(by < (done or now) for _, done, by in times)
+    return spread(minutes, kept, kept + late)
+
+
+def safety_board(session: Session, site: Site, now: datetime, since: datetime) -> Board:
+    """Every figure for what was raised from ``since`` (aware UTC) until now."""
+    cases = _cases(session, since, now)
+    zone = ZoneInfo(site.timezone)
+    hours = sorted({case.raised_at.astimezone(zone).hour for case in cases})
+    days = _patient_days(session, since, now)
+    false_alarms = sum(case.false_alarm for case in cases)
+    return Board(
+        since=since,
+        until=now,
+        by_urgency=tuple(
+            figures((case for case in cases if case.urgency is level), str(level), now) for level in LEVELS
+        ),
+        by_hour=tuple(
+            figures((c for c in cases if c.raised_at.astimezone(zone).hour == hour), "all", now, hour)
+            for hour in hours
+        ),
+        silent_patients=silent_patients(session, now),
+        patient_days=round(days, 2),
+        escalations_per_100_patient_days=len(cases) / days * PATIENT_DAYS if days else None,
+        false_alarms=false_alarms,
+        false_alarm_share=false_alarms / len(cases) if cases else None,
+    )
+
+
+def _cases(session: Session, since: datetime, now: datetime) -> list[Case]:
+    rows = session.exec(
+        select(Escalation).where(Escalation.raised_at >= since, Escalation.raised_at <= now)
+    ).all()
+    ids = [row.id for row in rows]
+    acknowledged, contacted = _events(session, ids, "acknowledged"), _events(session, ids, "contacted")
+    return [
+        Case(
+            urgency=Urgency(row.urgency),
+            raised_at=row.raised_at,
+            acknowledge_by=row.acknowledge_by,
+            contact_by=row.contact_by,
+            acknowledged_at=_after(acknowledged.get(row.id, []) + contacted.get(row.id, []), row.raised_at),
+            contacted_at=_after(contacted.get(row.id, []), row.raised_at),
+            false_alarm=row.disposition == "false_alarm",
+        )
+        for row in rows
+    ]
+
+
+def _events(session: Session, ids: Sequence[str], kind: str) -> dict[str, list[datetime]]:
+    """When the given escalations had this event, by escalation."""
+    found: dict[str, list[datetime]] = {}
+    for start in range(0, len(ids), 500):
+        rows = session.exec(
+            select(EscalationEvent.escalation_id, EscalationEvent.at).where(
+                col(EscalationEvent.escalation_id).in_(ids[start : start + 500]), EscalationEvent.kind == kind
+            )
+        )
+        for escalation_id, at in rows:
+            found.setdefault(escalation_id, []).append(at)
+    return found
+
+
+def _after(times: Sequence[datetime], start: datetime) -> datetime | None:
+    return min((at for at in times if at >= start), default=None)
+
+
+def _patient_days(session: Session, since: datetime, now: datetime) -> float:
+    """Days patients were on a running course between ``since`` and now."""
+    rows = session.exec(
+        select(Enrollment.enrolled_at, Enrollment.ends_at, Enrollment.withdrawn_at).where(
+            Enrollment.enrolled_at < now, Enrollment.ends_at > since
+        )
+    )
+    total = timedelta(0)
+    for enrolled_at, ends_at, withdrawn_at in rows:
+        start, end = max(since, enrolled_at), min(now, ends_at, withdrawn_at or now)
+        total += max(timedelta(0), end - start)
+    return total / timedelta(days=1)
+
+
+def silent_patients(session: Session, now: datetime) -> int:
+    """Patients on a running course whose newest question went unanswered past its time."""
+    newest = (
+        select(PlanItem.enrollment_id, func.max(PlanItem.sent_at).label("sent_at"))
+        .where(col(PlanItem.asks).is_not(None), col(PlanItem.sent_at) <= now)
+        .group_by(col(PlanItem.enrollment_id))
+        .subquery()
+    )
+    return session.exec(
+        select(func.count(func.distinct(Enrollment.patient_id)))
+        .join(PlanItem, col(PlanItem.enrollment_id) == Enrollment.id)
+        .join(
+            newest,
+            (newest.c.enrollment_id == PlanItem.enrollment_id) & (newest.c.sent_at == PlanItem.sent_at),
+        )
+        .where(PlanItem.status == "silent", col(Enrollment.status).in_(("active", "paused")))
+    ).one()
