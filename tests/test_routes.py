@@ -53,6 +53,7 @@ TABLE = {
     "GET /live": MEMBER,
     "GET /me": MEMBER,
     "POST /me": OWN,
+    "POST /me/sessions/end": OWN,
     "POST /sign-out": OWN,
     "POST /segments": OWN,
     "GET /escalations/{escalation_id}": MEMBER,
@@ -86,6 +87,7 @@ TABLE = {
     "POST /members/{member_id}/disable": ADMIN,
     "GET /audit": ADMIN,
     "GET /scoreboard": MEMBER,
+    "GET /settings": MEMBER,
     "GET /protocols": MEMBER,
     "GET /protocols/{name}": MEMBER,
 }
@@ -255,7 +257,7 @@ def _with_token(runtime: Runtime) -> TestClient:
 
 def test_a_used_or_forged_link_opens_nothing(runtime: Runtime) -> None:
     client = client_of(runtime)
-    for token in ("0" * 32, f"{'0' * 32}.99999999999.{'0' * 64}", "x", "%00"):
+    for token in ("0" * 32, f"{'0' * 32}.99999999999.{'0' * 64}", "x", "%01"):
         assert client.get(f"/sign-in/new/{token}").status_code == 404
         assert client.post(f"/sign-in/new/{token}", data={"password": PASSWORD}).status_code in (403, 404)
 
