@@ -1,27 +1,56 @@
 """Members of the care team: who they are, how they sign in, what each role may do.
 
-A signed-in browser is a row: a random token in a cookie, only its SHA-256 stored. Fifteen minutes without a
-look or an act lock it; after twelve hours it ends whatever happens. Sign-in tells nothing about who exists.
+Sign-in tells nothing about who exists. What becomes of a signed-in browser is in ``service.sessions`` and
+offered here too, under one name.
 """
 
 import hmac
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from secrets import token_urlsafe
-from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlmodel import Session, delete, func, or_, select, update
+from sqlmodel import Session, delete, func, select
 
 from service import audit
 from service.models import ROLES, Member, MemberSession, OnCallShift, SignInAttempt
+from service.sessions import (
+    ABSOLUTE,
+    IDLE,
+    SEEN_EVERY,
+    Visit,
+    end_other_sessions,
+    note_activity,
+    session_member,
+    sessions_of,
+    sign_out,
+    start_session,
+    visit,
+)
 
-IDLE = timedelta(minutes=15)
-ABSOLUTE = timedelta(hours=12)
-SEEN_EVERY = timedelta(seconds=30)  # a look is written down at most this often: reading must stay cheap
+__all__ = [
+    "ABSOLUTE",
+    "IDLE",
+    "SEEN_EVERY",
+    "AccountError",
+    "SignInRefused",
+    "Visit",
+    "add_member",
+    "disable",
+    "end_other_sessions",
+    "may_act",
+    "member_of_link",
+    "note_activity",
+    "password_link",
+    "session_member",
+    "sessions_of",
+    "set_password",
+    "sign_in",
+    "sign_out",
+    "visit",
+]
+
 LINK_LASTS = timedelta(days=3)
 TRY_WINDOW = timedelta(minutes=15)
 SHORTEST_PASSWORD = 12
@@ -44,18 +73,6 @@ class AccountError(ValueError):
 
 class SignInRefused(Exception):
     """Wrong e-mail, wrong password, disabled, or too many tries: one and the same answer for all of them."""
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One request of a signed-in browser. ``state`` ``idle``: locked, only counts may be shown."""
-
-    member: Member
-    csrf_token: str
-    state: Literal["active", "idle"]
-    seen_at: datetime
-    locks_at: datetime
-    ends_at: datetime
 
 
 def may_act(role: str) -> bool:
@@ -197,7 +214,8 @@ def sign_in(
     if hasher.check_needs_rehash(member.password_hash or ""):
         member.password_hash = hasher.hash(password)
         session.add(member)
-    token = _start_session(session, member, now, address, agent)
+    session.exec(delete(SignInAttempt).where(SignInAttempt.at < now - timedelta(days=1)))
+    token = start_session(session, member, now, address, agent)
     session.commit()
     return token
 
@@ -224,73 +242,3 @@ def _verify(password_hash: str | None, password: str) -> bool:
         return hasher.verify(password_hash or _NOBODY, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-def _start_session(
-    session: Session, member: Member, now: datetime, address: str | None, agent: str | None
-) -> str:
-    token = token_urlsafe(32)
-    session.exec(
-        delete(MemberSession).where(
-            or_(MemberSession.expires_at < now, MemberSession.seen_at < now - ABSOLUTE)
-        )
-    )
-    session.exec(delete(SignInAttempt).where(SignInAttempt.at < now - timedelta(days=1)))
-    session.add(
-        MemberSession(
-            token_hash=_token_hash(token), member_id=member.id, csrf_token=token_urlsafe(32), created_at=now,
-            seen_at=now, expires_at=now + ABSOLUTE, address=address, agent=(agent or "")[:200],
-        )
-    )  # fmt: skip
-    audit.record(
-        session, now=now, actor=member.email, action="sign in", subject_kind="member", subject_id=member.id,
-        address=address,
-    )  # fmt: skip
-    return token
-
-
-def _token_hash(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
-
-
-def visit(session: Session, token: str, now: datetime) -> Visit | None:
-    """Whose browser this is; None when nobody's. Only looks: ``note_activity`` keeps a session awake."""
-    found = session.exec(
-        select(MemberSession, Member)
-        .join(Member, Member.id == MemberSession.member_id)
-        .where(MemberSession.token_hash == _token_hash(token))
-    ).first()
-    if found is None:
-        return None
-    row, member = found
-    if member.disabled_at is not None or row.expires_at <= now:
-        return None
-    state: Literal["active", "idle"] = "idle" if row.seen_at + IDLE <= now else "active"
-    return Visit(member, row.csrf_token, state, row.seen_at, row.seen_at + IDLE, row.expires_at)
-
-
-def note_activity(session: Session, token: str, now: datetime) -> None:
-    """A person looked or acted: the idle time starts again. Commits. An idle session is never woken."""
-    session.exec(
-        update(MemberSession)
-        .where(MemberSession.token_hash == _token_hash(token), MemberSession.seen_at > now - IDLE)
-        .values(seen_at=now)
-    )
-    session.commit()
-
-
-def session_member(session: Session, token: str, now: datetime) -> Member | None:
-    """The signed-in member of an active session, or None."""
-    found = visit(session, token, now)
-    return found.member if found is not None and found.state == "active" else None
-
-
-def sign_out(session: Session, token: str, *, now: datetime, actor: str) -> None:
-    """End one browser's session and commit; nothing happens when it has ended already."""
-    row = session.get(MemberSession, _token_hash(token))
-    if row is not None:
-        audit.record(
-            session, now=now, actor=actor, action="sign out", subject_kind="member", subject_id=row.member_id
-        )
-        session.delete(row)
-        session.commit()

@@ -70,6 +70,7 @@ def test_two_browsers_race_and_the_second_is_told_in_place(site: Site, clock: Se
     site.open(kim, f"/escalations/{item.id}")
     site.open(sam, f"/escalations/{item.id}")
     sam.evaluate("document.querySelectorAll('[data-region]').forEach(one => delete one.dataset.region)")
+    expect(kim.locator("#present")).to_have_text("Sam Ortega: looking at this too", timeout=8000)
     kim.get_by_role("button", name="Acknowledge").click()
     expect(kim.locator(".done")).to_be_visible()
     clock.advance(seconds=4)
@@ -119,10 +120,11 @@ def test_a_hidden_tab_still_counts_in_its_title(site: Site):
     expect(page).to_have_title("(1) Patients · Aftercare", timeout=3000)
 
 
-def test_everything_with_the_keyboard_alone_and_the_keys_can_be_off(site: Site):
+def test_everything_with_the_keyboard_alone_and_the_keys_can_be_off(site: Site, clock: SetClock):
     for phone, name in ((ANA, "Ana Doe"), (BEN, "Ben Roe")):
         enroll(site.runtime, phone, name)
         text(site.runtime, phone, RED_FLAG)
+        clock.advance(seconds=1)
     page = site.open(site.page_for(), "/")
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to content")).to_be_focused()

@@ -117,3 +117,22 @@ def test_the_clock_told_is_the_services(runtime: Runtime, clock: SetClock, hours
     kim = browser_of(runtime)
     clock.now += timedelta(minutes=hours)
     assert told(runtime, "queue", token_of(kim), [])[0]["now"] == clock().timestamp()
+
+
+def test_who_looks_and_who_writes_is_told_to_the_others(runtime: Runtime, clock: SetClock):
+    enroll(runtime)
+    text(runtime, ANA, "my foot is numb")
+    item = the_escalation(runtime)
+    kim, sam = browser_of(runtime), browser_of(runtime, "Sam Ortega")
+    topic = f"escalation:{item.id}"
+    told(runtime, topic, token_of(kim), [])
+    runtime.stopping.clear()
+    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", False]]
+    kim.post("/segments", body="We are", about=item.id)
+    runtime.stopping.clear()
+    live._shared.clear()
+    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", True]]
+    clock.advance(seconds=16)
+    runtime.stopping.clear()
+    live._shared.clear()
+    assert told(runtime, topic, token_of(sam), [])[0]["present"] == []

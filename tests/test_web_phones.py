@@ -1,4 +1,4 @@
-"""Simulated phones: on this machine or for members, simulated numbers only, the same way in as the carrier."""
+"""Simulated phones: on this machine or for members, simulated numbers only, the carrier's own way in."""
 
 import pytest
 from fastapi.testclient import TestClient

@@ -147,6 +147,19 @@ def test_sign_out_ends_the_session_on_the_server(runtime: Runtime):
         assert session.exec(select(MemberSession)).first() is None
 
 
+def test_a_lost_phone_is_signed_out_from_another_browser(runtime: Runtime):
+    kim = browser_of(runtime)
+    with session_on(runtime.engine) as session:
+        row = session.exec(select(MemberSession)).one()
+        lost = {**row.model_dump(), "token_hash": "f" * 64, "agent": "Lost phone <b>"}
+        session.add(MemberSession(**lost))
+        session.commit()
+    page = kim.text("/me")
+    assert "Lost phone &lt;b&gt;" in page and "Sign out everywhere else" in page
+    assert kim.post("/me/sessions/end").status_code == 303
+    assert "Lost phone" not in kim.text("/me"), "and this browser stays"
+
+
 def test_an_invited_member_chooses_a_password_and_signs_in(runtime: Runtime):
     boss = browser_of(runtime, "Boss", role="admin")
     page = boss.post("/members", email="new@clinic.example", name="New Nurse", role="nurse", phone="")

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, select
 
 from messages.sms import sanitise, segments
-from service import escalations, member_texts
+from service import escalations, member_texts, presence
 from service.db import session_on
 from service.models import Enrollment, Escalation, Member, Patient, StoredAssessment
 from service.oncall import team
@@ -268,5 +268,10 @@ def text(desk: Caring, escalation_id: str) -> Response:
 @router.post("/segments")
 def count_segments(desk: Caring) -> Response:
     """How a text would travel, for the line under the answer field."""
-    body = sanitise(desk.text("body", 4000))
+    body, about = sanitise(desk.text("body", 4000)), desk.text("about", 32)
+    if about and desk.session.get(Escalation, about) is not None:
+        with session_on(desk.runtime.engine) as session:
+            presence.note_presence(
+                session, now=desk.now, escalation_id=about, member_id=desk.member.id, is_typing=True
+            )
     return desk.page("segments.html", parts=segments(body), signs=len(body), most=member_texts.MOST_SEGMENTS)

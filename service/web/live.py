@@ -10,15 +10,15 @@ import re
 from collections.abc import AsyncIterator
 from threading import Lock
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from sqlmodel import Session, col, func, select
 
-from service import accounts
-from service.db import reading
+from service import accounts, presence
+from service.db import reading, session_on
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply, SimulatedText
 from service.runtime import Runtime
 from service.web.doors import PageRoute, cookie_name, is_local_phone_visit
@@ -103,16 +103,34 @@ def look(runtime: Runtime, topic: str) -> dict[str, Any]:
             return kept[1]
         with reading(runtime.engine) as session:
             found = {"version": version_of(session, topic), "counts": alarm_counts(session)}
+            found["present"] = _present(session, runtime, topic)
         if len(_shared) > 2000:
             _shared.clear()
         _shared[key] = (monotonic(), found)
     return found
 
 
-def _standing(runtime: Runtime, token: str) -> Literal["active", "idle", "ended"]:
+def _present(session: Session, runtime: Runtime, topic: str) -> list[tuple[str, str, bool]]:
+    kind, _, escalation_id = topic.partition(":")
+    if kind != "escalation":
+        return []
+    lasts = presence.LASTS * getattr(runtime.clock, "speed", 1)
+    return presence.people_at(session, now=runtime.clock(), escalation_id=escalation_id, lasts=lasts)
+
+
+def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str]:
+    """Whether the session is active, idle or ended, and whose it is. Whoever watches an escalation is noted
+    as present; that is no activity and keeps no session awake."""
+    now = runtime.clock()
     with reading(runtime.engine) as session:
-        visit = accounts.visit(session, token, runtime.clock())
-    return visit.state if visit is not None else "ended"
+        visit = accounts.visit(session, token, now)
+    if visit is None:
+        return "ended", ""
+    kind, _, escalation_id = topic.partition(":")
+    if kind == "escalation" and visit.state == "active":
+        with session_on(runtime.engine) as session:
+            presence.note_presence(session, now=now, escalation_id=escalation_id, member_id=visit.member.id)
+    return visit.state, visit.member.id
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
@@ -123,22 +141,25 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
     """The stream of one page. Ends when the session ends or the process stops. Without ``token`` (phones on
     the machine itself) nobody's session is watched and no counts are told."""
     yield "retry: 2000\n\n"
-    told, told_at, checked_at, standing = None, 0.0, 0.0, "active"
+    told, told_at, checked_at, standing, member_id = None, 0.0, 0.0, "active", ""
     while not runtime.stopping.is_set():
         at = monotonic()
         if token is not None and at - checked_at >= BEAT / 2:
-            standing, checked_at = await run_in_threadpool(_standing, runtime, token), at
+            standing, member_id = await run_in_threadpool(_standing, runtime, token, topic)
+            checked_at = at
             if standing == "ended":
                 yield _event("ended", {})
                 return
         found = await run_in_threadpool(look, runtime, topic)
-        word = (found["version"], found["counts"]["alarm_key"], found["counts"]["alarming"], standing)
+        others = [(name, typing) for key, name, typing in found["present"] if key != member_id]
+        word = (found["version"], str(found["counts"]), standing, str(others))
         if word != told or at - told_at >= BEAT:
             told, told_at = word, at
             state = {"now": runtime.clock().timestamp(), "version": found["version"], "locked": False}
+            state["present"] = others
             state["counts"] = found["counts"] if token is not None else {"alarming": 0, "alarm_key": ""}
             if standing == "idle":
-                state.update(locked=True, version="locked")
+                state.update(locked=True, version="locked", present=[])
             yield _event("state", state)
         for _ in range(round(TICK / STEP)):
             if runtime.stopping.is_set():
@@ -153,7 +174,7 @@ async def live(request: Request, topic: str = "none") -> Response:
     if not TOPIC.fullmatch(topic):
         raise HTTPException(404)
     token = request.cookies.get(cookie_name(runtime))
-    standing = await run_in_threadpool(_standing, runtime, token) if token else "ended"
+    standing, _ = await run_in_threadpool(_standing, runtime, token) if token else ("ended", "")
     if standing == "ended":
         if not (topic.startswith("phone") and is_local_phone_visit(request)):
             raise HTTPException(401, "Sign in again.")

@@ -51,7 +51,8 @@ def said(summary: str, language: str) -> str:
     if found is None:
         return translate(language, summary)
     topic = translate(language, f"asks: {found[2]}")
-    first = translate(language, "No answer to the question of day {day} ({topic}).", day=found[1], topic=topic)
+    sentence = "No answer to the question of day {day} ({topic})."
+    first = translate(language, sentence, day=found[1], topic=topic)
     return f"{first} {translate(language, found[3])}"
 
 

@@ -26,6 +26,16 @@ def scoreboard_page(desk: SignedIn) -> Response:
     return desk.page("scoreboard.html", board=board, texts=stacked_bars(texts), replies=stacked_bars(replies))
 
 
+@router.get("/settings")
+def site_settings(desk: SignedIn) -> Response:
+    """What this clinic has decided: shown here, changed in its site file."""
+    site, settings = desk.runtime.site, desk.runtime.settings
+    pace = settings.effective_pace
+    return desk.page(
+        "settings.html", settings=settings, pace=pace, days=site.business_hours, quiet=settings.quiet_hours
+    )
+
+
 @router.get("/protocols")
 def protocols(desk: SignedIn) -> Response:
     return desk.page("protocols.html", protocols=desk.runtime.protocols)

@@ -13,7 +13,7 @@ from service.models import Member
 from service.runtime import Runtime
 from service.settings import require_secret_key
 from service.web import render
-from service.web.doors import Acting, PageRoute, SignedIn, address_of, cookie_name, posted, safe_next
+from service.web.doors import Acting, Desk, PageRoute, SignedIn, address_of, cookie_name, posted, safe_next
 from service.web.words import LANGUAGES, chosen
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -117,7 +117,21 @@ def new_password(request: Request, token: str, form: Form) -> Response:
 
 @router.get("/me")
 def my_settings(desk: SignedIn) -> Response:
-    return desk.page("me.html", faults={})
+    return _my_settings(desk)
+
+
+def _my_settings(desk: Desk, *, status: int = 200, faults: dict[str, str] | None = None) -> Response:
+    sessions = accounts.sessions_of(desk.session, desk.member.id, desk.now)
+    return desk.page("me.html", status=status, faults=faults or {}, sessions=sessions)
+
+
+@router.post("/me/sessions/end")
+def end_other_sessions(request: Request, desk: Acting) -> Response:
+    """Sign out everywhere else: for a lost phone."""
+    token = request.cookies.get(cookie_name(desk.runtime), "")
+    with session_on(desk.runtime.engine) as session:
+        accounts.end_other_sessions(session, desk.member.id, token, now=desk.now, actor=desk.member.email)
+    return RedirectResponse("/me", 303)
 
 
 @router.post("/me")
@@ -133,7 +147,7 @@ def change_my_settings(desk: Acting) -> Response:
     if language not in LANGUAGES:
         faults["language"] = desk.t("Choose one of the listed languages.")
     if faults:
-        return desk.page("me.html", status=422, faults=faults)
+        return _my_settings(desk, status=422, faults=faults)
     with session_on(desk.runtime.engine) as session:
         stored = session.get(Member, desk.member.id)
         if stored is not None:

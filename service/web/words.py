@@ -11,7 +11,7 @@ LANGUAGES = {"en": "English", "es": "Español"}
 
 @cache
 def dictionary(language: str) -> Mapping[str, str]:
-    """Sentence to the one shown. English sentences are their own keys; codes (``reason: red_flag``) are not."""
+    """Sentence to the one shown. English sentences are their own keys, codes are not."""
     path = FOLDER / f"{language}.toml"
     if language not in LANGUAGES or not path.exists():
         return {}

@@ -82,6 +82,14 @@
       if (wanted) { wanted = false; refresh(); }
     }
   };
+  const showPresent = (others) => {
+    const place = find("#present");
+    if (!place) return;
+    const named = (isTyping) => others.filter((one) => one[1] === isTyping).map((one) => one[0]).join(", ");
+    const said = [named(true) && say(words.writing, { names: named(true) }), named(false) && say(words.looking, { names: named(false) })];
+    const text = said.filter(Boolean).join(" · ");
+    if (place.textContent !== text) place.textContent = text;
+  };
   const lock = () => {
     if (isLocked) return;
     isLocked = true;
@@ -106,7 +114,9 @@
       clock = { theirs: told.now * 1000, ours: performance.now() };
       heard(); showCounts(told.counts);
       if (told.locked) { lock(); return; }
-      const isFresh = seen === null ? told.version !== body.dataset.version : told.version !== seen;
+      showPresent(told.present || []);
+      const drawn = find("[data-version]");
+      const isFresh = seen === null ? drawn !== null && told.version !== drawn.dataset.version : told.version !== seen;
       if (isFresh && !isLocked) refresh();
       seen = told.version;
     });
