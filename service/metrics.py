@@ -4,7 +4,7 @@ Figures of the service are read from the database at each scrape, those of the w
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -18,8 +18,11 @@ from service.db import reading
 from service.models import AuditEvent, Enrollment, Escalation, Mark, OutboundMessage, Reply
 from service.readiness import oldest_due
 from service.runtime import Runtime
+from service.safety_figures import Board, safety_board
 
 COUNT_EVERY = 30.0  # seconds; counting every text ever sent is the only slow figure
+SAFETY_SPAN = timedelta(days=7)
+STEPS = ("acknowledge", "contact")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -52,6 +55,8 @@ class _Figures(Collector):
         self.runtime = runtime
         self._counted_at = float("-inf")
         self._counted: list[tuple[Any, ...]] = []
+        self._board: Board | None = None
+        self._board_at = float("-inf")
 
     def describe(self) -> Iterable[Any]:
         return ()  # nothing is asked of the database before the first scrape
@@ -62,6 +67,13 @@ class _Figures(Collector):
             yield from self._texts(session, now)
             yield from _people(session, now)
             yield from _system(session, now)
+            yield from self._safety(session, now)
+
+    def _safety(self, session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
+        if self._board is None or monotonic() - self._board_at > COUNT_EVERY:
+            self._board = safety_board(session, self.runtime.site, now, now - SAFETY_SPAN)
+            self._board_at = monotonic()
+        yield from _safety_rows(self._board)
 
     def _texts(self, session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
         if monotonic() - self._counted_at > COUNT_EVERY:
@@ -79,6 +91,22 @@ class _Figures(Collector):
             oldest = oldest_due(session, now, urgent=lane == "urgent")
             waits.append((lane, (now - oldest).total_seconds() if oldest else 0))
         yield _gauge("aftercare_oldest_due_seconds", "How long the oldest due text waits.", ("lane",), waits)
+
+
+def _safety_rows(board: Board) -> Iterator[GaugeMetricFamily]:
+    steps = [(row.urgency, step, getattr(row, step)) for row in board.by_urgency for step in STEPS]
+    for step in STEPS:
+        minutes = [
+            (figure, urgency, value)
+            for urgency, named, found in steps
+            for figure, value in (("median", found.median), ("p95", found.p95))
+            if named == step and value is not None
+        ]
+        yield _gauge(f"aftercare_minutes_to_{step}", "Minutes, last 7 days.", ("figure", "urgency"), minutes)
+    inside = [(step, urgency, found.inside) for urgency, step, found in steps if found.inside is not None]
+    yield _gauge("aftercare_inside_target", "Share in time, last 7 days.", ("step", "urgency"), inside)
+    yield _gauge("aftercare_silent_patients", "Patients silent now.", (), [(board.silent_patients,)])
+    yield _gauge("aftercare_false_alarms", "False alarms, last 7 days.", (), [(board.false_alarms,)])
 
 
 def _people(session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:

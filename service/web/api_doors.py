@@ -22,7 +22,9 @@ SCOPE_OF = {
     "enrollments": ("enrollments:read", "enrollments:write"),
     "patients": ("patients:read", "patients:write"),
     "escalations": ("escalations:read", "escalations:write"),
+    "scoreboard": ("escalations:read", "escalations:read"),
     "audit": ("audit", "audit"),
+    "safety": ("metrics", "metrics"),
 }
 
 
