@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from messages.triage.pattern import Pattern, PatternError, parse
+from messages.triage.rarity import rarest_part
 from messages.triage.verbs import verb_forms
 from messages.urgency import Urgency
 
@@ -125,7 +126,7 @@ def load(folder: Path) -> Catalogue:
     for rule in rules:
         for pattern in rule.patterns:
             lexicon.check(pattern, classes)
-            for atom in _key(pattern, classes):
+            for atom in rarest_part(pattern, classes):
                 by_atom.setdefault(atom, []).append((pattern, rule))
         for pattern in rule.unless:
             lexicon.check(pattern, classes)
@@ -217,7 +218,7 @@ class _Lexicon:
                 for element in pattern.elements:
                     for option in element:
                         self._literal(option)
-                for key in _key(pattern, {}):
+                for key in rarest_part(pattern, {}):
                     self.phrases.setdefault(key, []).append((pattern, (atom,)))
         elif entry.endswith("*"):
             self.beginnings.setdefault(entry[:-1], {})[atom] = None
@@ -237,32 +238,6 @@ class _Lexicon:
                 if option.startswith("@") and option[1:] not in classes:
                     raise CatalogueError(f"pattern {pattern.source!r}: no class {option}")
                 self._literal(option)
-
-
-def _key(pattern: Pattern, classes: dict[str, list[str]]) -> tuple[str, ...]:
-    """The atoms of the element least likely to be in a text at all."""
-    common = _common_words()
-
-    def likely(option: str) -> float:
-        if option.startswith("@"):
-            return 3.0 + sum(
-                common.get(entry, 1.0) for entry in classes.get(option[1:], ()) if " " not in entry
-            )
-        if "_" in option:
-            return 1.0
-        if option.endswith("*"):
-            return 6.0
-        return common.get(option, 1.0)
-
-    return min(pattern.elements, key=lambda element: sum(likely(option) for option in element))
-
-
-@cache
-def _common_words() -> dict[str, float]:
-    """How many texts in ten thousand hold a word; missing words are rare. It decides speed, never a
-    result."""
-    lines = (FOLDER / "common_words.txt").read_text(encoding="utf-8").splitlines()
-    return {line.split()[0]: float(line.split()[1]) for line in lines if line and not line.startswith("#")}
 
 
 def _rules(

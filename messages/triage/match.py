@@ -133,7 +133,7 @@ def _mask(matches: Matches) -> None:
 
 
 def find(pattern: Pattern, matches: Matches) -> list[Span]:
-    """Places where ``pattern`` stands: within one sentence, elements in order, gaps kept."""
+    """Places where ``pattern`` stands: within one clause, elements in order, gaps kept."""
     spans = matches.spans
     rows: list[list[Span]] = []
     for element in pattern.elements:
