@@ -21,7 +21,6 @@ ROUTES = [
     ("POST", f"/api/v1/escalations/{'a' * 32}/acknowledge", "escalations:write"),
     ("POST", f"/api/v1/escalations/{'a' * 32}/resolve", "escalations:write"),
     ("GET", "/api/v1/audit", "audit"),
-    ("GET", "/api/v1/safety", "metrics"),
 ]
 NOWHERE = [("GET", "/api"), ("GET", "/api/v1"), ("GET", "/api/v1/nothing"), ("DELETE", "/api/v1/enrollments")]
 

@@ -47,7 +47,6 @@ TABLE = {
     "POST /api/v1/escalations/{id}/reopen": TOKEN,
     "GET /api/v1/scoreboard": TOKEN,
     "GET /api/v1/audit": TOKEN,
-    "GET /api/v1/safety": TOKEN,
     "GET /phones": PHONES,
     "GET /phones/{phone}": PHONES,
     "POST /phones/{phone}/reply": PHONES,

@@ -24,7 +24,6 @@ SCOPE_OF = {
     "escalations": ("escalations:read", "escalations:write"),
     "scoreboard": ("escalations:read", "escalations:read"),
     "audit": ("audit", "audit"),
-    "safety": ("metrics", "metrics"),
 }
 
 
