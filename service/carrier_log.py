@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
-from service import inbox, marks, receipts
+from messages.urgency import Urgency
+from service import escalations, inbox, marks, receipts
 from service.carriers import CarrierError, LoggedMessage
 from service.db import reading, session_on
 from service.models import OutboundMessage, Reply
@@ -17,6 +18,7 @@ log = logging.getLogger("aftercare.delivery")
 FIRST_LOOK_BACK = timedelta(hours=24)
 CAUGHT_UP = "catch_up:inbound"
 OVERLAP = timedelta(hours=1)
+REFUSED_LATELY = timedelta(minutes=10)
 RECEIPTS_BACK = timedelta(hours=3)
 
 
@@ -43,9 +45,32 @@ def catch_up(runtime: Runtime, now: datetime) -> dict[str, int]:
         newest = max((line.created_at for line in lines), default=None)
         detail = {"newest": newest.isoformat()} if newest else None
         marks.set_mark(session, CAUGHT_UP, now, add=len(missing), detail=detail)
+        if missing:
+            _alarm(session, runtime, now)
         session.commit()
     runtime.has_caught_up = True
     return {"read": len(lines), "caught_up": len(missing)}
+
+
+def _alarm(session: Session, runtime: Runtime, now: datetime) -> None:
+    """Replies that only the log had, while our door refuses signatures: most likely it refuses the carrier.
+
+    A wrong public address or proxy turns every red flag into a 403, and nothing else would show it.
+    """
+    refused = marks.get_mark(session, "refused:signature")
+    if refused is None or now - refused.at > REFUSED_LATELY:
+        return
+    log.error("replies are refused at our door: check AFTERCARE_PUBLIC_URL and the proxy in front")
+    escalations.open_escalation(
+        session,
+        now=now,
+        site=runtime.site,
+        reason="webhook_refused",
+        urgency=Urgency.URGENT,
+        phone=runtime.carrier.sender,
+        summary="Texts from patients were refused at our door and read from the carrier's log instead, later "
+        "than they should be. Have AFTERCARE_PUBLIC_URL, the auth token and the proxy checked at once.",
+    )
 
 
 def _not_stored(runtime: Runtime, lines: Sequence[LoggedMessage]) -> list[LoggedMessage]:

@@ -1,12 +1,13 @@
 """What arrived while we were away is found in the carrier's log, stored once, and triaged like any other."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from sqlmodel import select
 
 from jobs import catch_up
-from service import carrier_log, dispatch, inbox
+from service import carrier_log, dispatch, inbox, marks
 from service.db import session_on
 from service.models import Escalation, OutboundMessage, Reply
 from service.runtime import Runtime
@@ -69,6 +70,18 @@ def test_what_came_by_webhook_is_not_stored_again(
         )
     assert carrier_log.catch_up(live, clock.now)["caught_up"] == 1
     assert len(stored(live)) == 2
+
+
+@pytest.mark.parametrize(("minutes", "alarmed"), [(1, True), (30, False), (None, False)])
+def test_replies_refused_at_our_door_alarm_the_team(
+    live: Runtime, told: StandIn, clock: SetClock, minutes: int | None, alarmed: bool
+) -> None:
+    if minutes is not None:
+        with session_on(live.engine) as session:
+            marks.set_mark(session, "refused:signature", clock.now - timedelta(minutes=minutes), add=1)
+            session.commit()
+    carrier_log.catch_up(live, clock.now)
+    assert ("webhook_refused" in reasons(live)) == alarmed
 
 
 def test_a_log_that_cannot_be_read_is_read_the_next_time(
