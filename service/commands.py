@@ -241,19 +241,41 @@ def _asked_password() -> str | None:
 def token_add(
     name: str,
     scope: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3660, help="Ends after so many days.")] = None,
 ) -> None:
     """Print a new token, once; only its hash is kept."""
+    from datetime import timedelta
+
     from service.db import session_on
     from service.serving import prepare_database
     from service.tokens import TokenError, add_token
 
     with running(needs_key=False) as runtime:
         prepare_database(runtime)
+        now = runtime.clock()
+        ends = now + timedelta(days=days) if days else None
         with session_on(runtime.engine) as session:
             try:
-                typer.echo(add_token(session, now=runtime.clock(), name=name, scopes=scope))
+                typer.echo(add_token(session, now=now, name=name, scopes=scope, expires_at=ends))
             except TokenError as error:
                 raise fail(error) from error
+
+
+@token_app.command("revoke")
+def token_revoke(name: str) -> None:
+    """End a token at once."""
+    from service.db import session_on
+    from service.serving import prepare_database
+    from service.tokens import TokenError, revoke_token
+
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        with session_on(runtime.engine) as session:
+            try:
+                revoke_token(session, now=runtime.clock(), name=name)
+            except TokenError as error:
+                raise fail(error) from error
+    typer.echo(f"The token {name} is ended.")
 
 
 @db_app.command("upgrade")

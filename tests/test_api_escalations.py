@@ -256,3 +256,23 @@ def test_clocks_are_those_of_the_urgency(runtime: Runtime, clock: SetClock) -> N
     (found,) = client.get("/api/v1/escalations").json()["items"]
     at = (clock() + timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
     assert found["acknowledge_by"] == at
+
+
+def test_the_scoreboard_counts_what_was_done_and_names_nobody(runtime: Runtime, clock: SetClock) -> None:
+    client = signed_client(runtime)
+    path = f"/api/v1/escalations/{opened(runtime, 'urgent')}"
+    clock.advance(minutes=4)
+    client.post(f"{path}/acknowledge", json={})
+    clock.advance(minutes=2)
+    client.post(f"{path}/contact", json={"method": "phone"})
+    answer = client.get("/api/v1/scoreboard")
+    urgent = next(row for row in answer.json()["escalations"] if row["urgency"] == "urgent")
+    assert urgent == {
+        "urgency": "urgent",
+        "opened": 1,
+        "median_seconds_to_acknowledge": 240.0,
+        "median_seconds_to_contact": 360.0,
+        "contacted_in_time": 1,
+        "contact_was_due": 1,
+    }
+    assert "+1312" not in answer.text

@@ -94,3 +94,13 @@ def test_the_command_prints_the_token_alone(sqlite_url: str, monkeypatch: pytest
     again = run.invoke(app, ["token", "add", "lab"])
     assert again.exit_code == 1 and "already" in again.stderr and again.stdout == ""
     assert run.invoke(app, ["token", "add"]).exit_code == 2
+    assert run.invoke(app, ["token", "add", "short", "--days", "30"]).exit_code == 0
+    assert run.invoke(app, ["token", "revoke", "lab"]).exit_code == 0
+    unknown = run.invoke(app, ["token", "revoke", "nobody"])
+    assert unknown.exit_code == 1 and "no token named" in unknown.stderr
+    engine = make_engine(sqlite_url)
+    with session_on(engine) as session:
+        rows = {row.name: row for row in session.exec(select(ApiToken))}
+    engine.dispose()
+    assert rows["lab"].revoked_at is not None
+    assert rows["short"].expires_at == rows["short"].created_at + timedelta(days=30)

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 
-from service.web import api_audit, api_enrollments, api_escalations, api_patients
+from service.web import api_audit, api_enrollments, api_escalations, api_patients, api_scoreboard
 from service.web.api_doors import PUBLIC
 
 VERSION = "1"
@@ -19,7 +19,7 @@ ABOUT = (
 
 router = APIRouter()
 _v1 = APIRouter(prefix="/api/v1")
-for part in (api_enrollments, api_patients, api_escalations, api_audit):
+for part in (api_enrollments, api_patients, api_escalations, api_scoreboard, api_audit):
     _v1.include_router(part.router)
 router.include_router(_v1)
 

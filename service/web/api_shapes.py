@@ -162,6 +162,14 @@ class AuditList(BaseModel):
     next: str | None
 
 
+class ScoreboardShape(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    days: int
+    escalations: list[dict[str, Any]]
+    false_alarms: int
+    resolved: int
+
+
 _PROBLEM = {"content": {"application/problem+json": {"schema": ProblemShape.model_json_schema()}}}
 
 

@@ -1,0 +1,52 @@
+"""``/api/v1/scoreboard``: how well the clinic watches, in figures of the last thirty days."""
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from service.db import reading
+from service.scoreboard import SPAN, Scoreboard, Speed, scoreboard
+from service.web.api_doors import Now, RuntimeOf
+from service.web.api_route import ApiRoute
+from service.web.api_shapes import ScoreboardShape, answers
+
+router = APIRouter(prefix="/scoreboard", route_class=ApiRoute, tags=["scoreboard"])
+
+
+@router.get("", responses=answers(200, ScoreboardShape))
+def show_scoreboard(runtime: RuntimeOf, now: Now) -> Response:
+    """Counts and times only: nothing of any one patient, so no row in the audit trail."""
+    with reading(runtime.engine) as session:
+        return JSONResponse(_as_json(scoreboard(session, runtime.site, now)))
+
+
+def _as_json(board: Scoreboard) -> dict[str, Any]:
+    return {
+        "days": SPAN.days,
+        "escalations": [_speed(speed) for speed in board.speeds],
+        "false_alarms": board.false_alarms,
+        "resolved": board.resolved,
+        "enrolled": board.enrolled,
+        "replies": board.replies,
+        "silent_by_cause": dict(board.silent_by_cause),
+        "answers": [
+            {"check_in": key, "answered": answered, "asked": asked} for key, answered, asked in board.answers
+        ],
+    }
+
+
+def _speed(speed: Speed) -> dict[str, Any]:
+    return {
+        "urgency": speed.urgency,
+        "opened": speed.opened,
+        "median_seconds_to_acknowledge": _seconds(speed.acknowledged),
+        "median_seconds_to_contact": _seconds(speed.contacted),
+        "contacted_in_time": speed.in_time,
+        "contact_was_due": speed.judged,
+    }
+
+
+def _seconds(length: timedelta | None) -> float | None:
+    return None if length is None else length.total_seconds()
