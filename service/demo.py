@@ -35,7 +35,7 @@ CLINIC = Path(__file__).parent / "demo_clinic.toml"
 Run = Callable[[Runtime, datetime], Mapping[str, int]]
 
 STEPS = (
-    "Sign in as Kim. The queue below holds two people who need a call now: open one and see why.",
+    "You are Kim, the nurse on call. The queue below holds people who need a call now: open one and see why.",
     "Open the phone of Maria Alvarez under Phones and answer as she might: “tengo dormida la pierna”.",
     "Watch the queue: her words arrive within a second, the red flag marked, and a page goes to Kim's phone.",
     "Acknowledge, record the call, resolve. Every step is on the timeline of the escalation.",
