@@ -207,7 +207,9 @@ def expire_late(runtime: Runtime, now: datetime) -> int:
         decisions = decide(session, runtime, rows, now)
         for row in rows:
             decision = decisions.get(row.id)
-            if not isinstance(decision, Skip | Expire):
+            if not isinstance(decision, Skip) and row.error_code:
+                decision = Expire(row.why or f"the carrier refused it with code {row.error_code}")
+            elif not isinstance(decision, Skip | Expire):
                 decision = Expire(row.why or "it could not be offered to the carrier in time")
             _apply(session, runtime, row, decision, now)
         session.commit()

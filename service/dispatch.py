@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import claims, outbox, pace, results
 from service.carriers import CarrierError, Sending
+from service.carriers.twilio_codes import ONE_PHONE_ONLY
 from service.claims import Claimed
 from service.db import session_on
 from service.results import GivenBack
@@ -165,7 +166,7 @@ class Lane:
                 elif isinstance(result, CarrierError) and result.outcome == "not_processed":
                     again = _again(claimed, result, now)
                     back.append(GivenBack(claimed, again, result.code, str(result)))
-                    if claimed.kind not in URGENT_KINDS:
+                    if claimed.kind not in URGENT_KINDS and result.code not in ONE_PHONE_ONLY:
                         hold = max(hold or now, now + timedelta(seconds=result.retry_after or 1))
                 elif isinstance(result, CarrierError) and result.outcome == "unknown":
                     look_at = now + LOOK_AFTER.get(claimed.kind, LOOK_AFTER_OTHERS)
@@ -175,7 +176,7 @@ class Lane:
                     continue
                 done.append(claimed)
             if done:
-                results.write_given_back(session, back)
+                results.write_given_back(session, self.runtime, back, now)
                 if hold is not None:
                     pace.hold(session, self.runtime.carrier.sender, hold, now)
                 session.commit()

@@ -62,6 +62,17 @@ def fail(
     _tell_team(session, runtime, message, reason, f"was not delivered: {row.meaning}", now)
 
 
+def delay(session: Session, runtime: Runtime, message: OutboundMessage, code: str, now: datetime) -> None:
+    """Our own account or number is set up wrongly: the text is tried again, but somebody must know now."""
+    row = lookup(code)
+    log.error("text %s waits: carrier code %s: %s", message.id, row.code, row.meaning)
+    if message.kind == "page":
+        paging.page_failed(session, message, now, row.code)
+        return
+    what = f"is not sent yet: {row.meaning}. It is tried again while it is useful; the settings need a look"
+    _tell_team(session, runtime, message, "undeliverable", what, now)
+
+
 def expire(session: Session, runtime: Runtime, message: OutboundMessage, why: str, now: datetime) -> None:
     """The text's useful time is over: it is not sent any more, and the team learns why.
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from service import fates, marks, plan
+from service.carriers.twilio_codes import lookup
 from service.claims import Claimed
 from service.db import session_on
 from service.models import OutboundMessage, metadata
@@ -141,9 +142,16 @@ class GivenBack:
     offered: bool = True
 
 
-def write_given_back(session: Session, given: Sequence[GivenBack]) -> None:
-    """Put texts back into the queue as far as the claims still hold. No commit."""
+def write_given_back(session: Session, runtime: Runtime, given: Sequence[GivenBack], now: datetime) -> None:
+    """Put texts back into the queue as far as the claims still hold. No commit.
+
+    A text that waits for our own settings to be mended tells the team with its first refusal.
+    """
     for back in given:
+        if back.claimed.attempts == 1 and lookup(back.code).lasting == "setting":
+            row = held(session, back.claimed)
+            if row is not None:
+                fates.delay(session, runtime, row, back.code or "", now)
         session.execute(
             _while_held(back.claimed).values(
                 status="planned",

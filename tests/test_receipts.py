@@ -132,7 +132,9 @@ def test_delivered_is_never_taken_back(runtime: Runtime, claimed: claims.Claimed
 def test_a_stale_worker_can_only_report_acceptance(runtime: Runtime, claimed: claims.Claimed) -> None:
     stale = claims.Claimed(**{**{f: getattr(claimed, f) for f in claimed.__slots__}, "fence": 0})
     with session_on(runtime.engine) as session:
-        results.write_given_back(session, [results.GivenBack(stale, runtime.clock())])
+        results.write_given_back(
+            session, runtime, [results.GivenBack(stale, runtime.clock())], runtime.clock()
+        )
         assert not results.write_unknown(session, stale, "no answer", runtime.clock())
         session.commit()
     assert not results.write_refused(runtime, stale, "21610", runtime.clock())

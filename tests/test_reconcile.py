@@ -158,6 +158,31 @@ def test_what_the_carrier_would_not_take_in_time_becomes_a_task(
     assert standin.got(PHONE) == [] and reasons(live) == ["late_text"]
 
 
+def test_a_wrong_setting_of_ours_tells_the_team_at_once_and_the_text_is_kept(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.refusals[PHONE] = 21606
+    message_id = queue(live, "safety")
+    dispatch.send_urgent(live, clock.now)
+    assert state(live, message_id) == "planned" and reasons(live) == ["undeliverable"]
+    dispatch.send_urgent(live, clock.advance(seconds=10))
+    assert reasons(live) == ["undeliverable"]
+    standin.refusals.clear()
+    dispatch.send_urgent(live, clock.advance(seconds=10))
+    assert standin.got(PHONE) == ["words k"]
+
+
+def test_one_phone_without_a_route_holds_up_no_other(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.refusals[PHONE] = 21612
+    queue(live, key="1", priority=5)
+    dispatch.send_due(live, clock.now)
+    queue(live, key="2", priority=5, to_phone="+13125550101")
+    dispatch.send_due(live, clock.now)
+    assert standin.got("+13125550101") == ["words 2"]
+
+
 # -- workers that died ---------------------------------------------------------------------------------------
 
 

@@ -84,6 +84,10 @@ CODES = {
 }
 
 
+# Refusals of one phone's text that say nothing about the next phone's.
+ONE_PHONE_ONLY = frozenset({"21408", "21608", "21612", "30450"})
+
+
 def lookup(code: str | None) -> CarrierCode:
     """The row of a code. An unknown one is never repeated and tells nothing about the phone."""
     if code in CODES:
