@@ -172,6 +172,8 @@ def test_a_greeting_before_yes_is_still_a_yes(before: str) -> None:
         ("zangrando", "sangrando"),
         ("dovla", "dobla"),
         ("devil", "debil"),
+        ("mojao", "mojado"),
+        ("pielna", "pierna"),
     ],
 )
 def test_a_word_spelt_by_ear_is_read_as_what_it_sounds_like(written: str, meant: str) -> None:

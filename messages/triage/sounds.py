@@ -1,7 +1,8 @@
 """Spanish as it sounds: "bomito", "ormigeo", "zangrando", "adormesido" are read as what they stand for.
 
-Patients who learned to write late spell by ear: b and v, c and s and z, ll and y, g and j, a silent h; others write
-as their region speaks ("hinchao", "dolol"). Two words with the same key sound alike. Only the symptom classes named under ``sounds`` in ``es/words.toml`` are read so.
+Patients who learned to write late spell by ear: b and v, c and s and z, ll and y, g and j, a silent h; others
+write as their region speaks ("hinchao", "dolol"). Two words with the same key sound alike. Only the symptom classes named
+under ``sounds`` in ``es/words.toml`` are read so.
 """
 
 import re
@@ -14,13 +15,26 @@ from messages.triage import catalogue as shelf
 _STEPS = tuple(
     (re.compile(pattern), sound)
     for pattern, sound in (
-        (r"ch", "C"), (r"h", ""), (r"qu(?=[ei])", "k"), (r"gu(?=[ei])", "G"), (r"g(?=[ei])", "j"), (r"x", "j"),
-        (r"[cz](?=[ei])", "s"), (r"z", "s"), (r"[cq]", "k"), (r"v", "b"), (r"ll", "y"), (r"ph", "f"),
-        (r"[mn](?=[bpf])", "n"), (r"^y(?=[aeiou])", "y"), (r"(.)\1+", r"\1"), (r"G(?=[ei])", "g"), (r"rr", "r"),
-        # Caribbean and Andalusian speech: "dolol", "pielna"; "hinchao", "dormio", "apreta" for -ado, -ido, -ada.
-        (r"l(?=[bdfgjkmnpst])|l$", "r"), (r"(?<=[a-zA-Z]{2}[ai])(?=(?:o|os|as)$)", "d"),
+        (r"ch", "C"),
+        (r"h", ""),
+        (r"qu(?=[ei])", "k"),
+        (r"gu(?=[ei])", "G"),
+        (r"g(?=[ei])", "j"),
+        (r"x", "j"),
+        (r"[cz](?=[ei])", "s"),
+        (r"z", "s"),
+        (r"[cq]", "k"),
+        (r"v", "b"),
+        (r"ll", "y"),
+        (r"ph", "f"),
+        (r"[mn](?=[bpf])", "n"),
+        (r"(.)\1+", r"\1"),
+        (r"G(?=[ei])", "g"),
+        # Caribbean and Andalusian speech: "dolol", "pielna"; "hinchao", "dormio" for -ado, -ido.
+        (r"l(?=[bdfgjkmnpst])|l$", "r"),
+        (r"(?<=[a-zA-Z]{2}[ai])(?=(?:o|os|as)$)", "d"),
     )
-)  # fmt: skip
+)
 _SHORTEST = 5
 
 
