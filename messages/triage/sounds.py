@@ -1,8 +1,8 @@
 """Spanish as it sounds: "bomito", "ormigeo", "zangrando", "adormesido" are read as what they stand for.
 
 Patients who learned to write late spell by ear: b and v, c and s and z, ll and y, g and j, a silent h; others
-write as their region speaks ("hinchao", "dolol"). Two words with the same key sound alike. Only the symptom classes named
-under ``sounds`` in ``es/words.toml`` are read so.
+write as their region speaks ("hinchao", "dolol"). Two words with the same key sound alike. Only the symptom
+classes named under ``sounds`` in ``es/words.toml`` are read so.
 """
 
 import re
