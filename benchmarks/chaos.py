@@ -94,6 +94,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="longest time for the kills on one database"
+    )
     given = parser.parse_args()
     names = ["sqlite", "postgresql"] if given.database == "both" else [given.database]
     faults = 0
@@ -115,7 +118,7 @@ def run(name: str, given: argparse.Namespace) -> int:
         runtime = scene.runtime()
         stack.callback(runtime.close)
         chaos_load.on_call(runtime)
-        kill_while_sending(scene, runtime, given.texts, given.kills)
+        kill_while_sending(scene, runtime, given)
         if name == "sqlite":
             fill_disk(scene, runtime)
         if given.replies:
@@ -162,12 +165,16 @@ def ask(scene: Scene, path: str) -> dict:
         return json.load(answer)
 
 
-def kill_while_sending(scene: Scene, runtime: Runtime, texts: int, kills: int) -> None:
+def kill_while_sending(scene: Scene, runtime: Runtime, given: argparse.Namespace) -> None:
     """Queue a few texts, kill a worker, start another; again and again."""
+    texts, kills, until = given.texts, given.kills, time.monotonic() + 60 * given.minutes
     scene.processes = [scene.new_worker() for _ in range(scene.workers)]
     time.sleep(3)
     queued = 0
     for kill in range(1, kills + 1):
+        if time.monotonic() > until:
+            say(f"stopped after {kill - 1} kills: {given.minutes:g} minutes are over")
+            return
         wanted = round(texts * kill / kills)
         patiently(partial(chaos_load.queue_some, runtime, queued, wanted))
         queued = wanted
