@@ -164,7 +164,7 @@ def _decide(
     urgency = worst(*(finding.urgency for finding in findings))
     if urgency >= Urgency.ROUTINE:
         return urgency, True
-    if _wants_something(matches):
+    if _wants_something(matches, _settled_by(asked, answer)):
         return Urgency.ROUTINE, True
     if "?" in matches.tokens.words:
         return Urgency.ROUTINE, False
@@ -176,11 +176,20 @@ def _decide(
     return Urgency.ROUTINE, False
 
 
-def _wants_something(matches: Matches) -> bool:
-    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no
-    need of
-    a refill")."""
-    hits = [Hit(rule, start, end) for rule, start, end in matches.found.get("routine", ())]
+def _settled_by(asked: str | None, answer: Answer | None) -> tuple[str, ...]:
+    """Topics that a YES to the question settles: "yes, dr patel said start warfarin friday" asks for nothing."""
+    if answer is None or answer.kind != "yes":
+        return ()
+    return {"blood_thinner": ("medicine",), "bandage": ("bandage", "medicine")}.get(asked or "", ())
+
+
+def _wants_something(matches: Matches, settled: tuple[str, ...] = ()) -> bool:
+    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no need
+    of a refill")."""
+    found = matches.found.get("routine", [])
+    if settled and "?" not in matches.tokens.words:
+        found = [one for one in found if not one[0].name.endswith(settled)]
+    hits = [Hit(rule, start, end) for rule, start, end in found]
     settle(hits, matches)
     return any(hit.status != "denied" for hit in hits)
 
