@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
+from service import outbox
 from service.db import current_revision, newest_revision, reading
 from service.models import Mark, OutboundMessage
 from service.runtime import Runtime
@@ -15,8 +16,8 @@ from service.runtime import Runtime
 TICKED_WITHIN = timedelta(minutes=1)
 URGENT_WITHIN = timedelta(seconds=60)
 OTHERS_WITHIN = timedelta(minutes=15)
-URGENT_KINDS = ("safety", "page")
-WAITING = ("planned", "claimed")
+URGENT_PRIORITIES = (outbox.SAFETY,)  # safety answers and pages, see service.outbox
+OTHER_PRIORITIES = (outbox.PERSON_WAITS, outbox.PLAN)
 
 _newest = cache(newest_revision)
 
@@ -64,17 +65,22 @@ def last_tick(session: Session) -> datetime | None:
 
 
 def oldest_due(session: Session, now: datetime, *, urgent: bool) -> datetime | None:
-    """When the longest waiting text was due that has not been offered to the carrier; None: nothing waits."""
-    wanted = select(func.min(OutboundMessage.due_at)).where(OutboundMessage.due_at <= now)
-    is_urgent = col(OutboundMessage.kind).in_(URGENT_KINDS)
-    wanted = wanted.where(is_urgent if urgent else ~is_urgent)
-    # One look per state, each along its own index.
-    found = [session.exec(wanted.where(OutboundMessage.status == state)).one() for state in WAITING]
+    """When the longest waiting text was due that has not been offered to the carrier; None: nothing waits.
+
+    States and priorities stand in the question as words, not as parameters: SQLite uses an index over some
+    rows only when it can see that the question asks for those.
+    """
+    due = select(func.min(OutboundMessage.due_at)).where(OutboundMessage.due_at <= now)
+    priorities = URGENT_PRIORITIES if urgent else OTHER_PRIORITIES
+    planned = due.where(text("status = 'planned'"))
+    found = [session.exec(planned.where(text(f"priority = {one}"))).one() for one in priorities]
+    in_hand = due.where(text("status IN ('claimed', 'unknown')"), text("status = 'claimed'"))
+    found.append(session.exec(in_hand.where(col(OutboundMessage.priority).in_(priorities))).one())
     return min(filter(None, found), default=None)
 
 
 def lateness(session: Session, runtime: Runtime, now: datetime) -> timedelta:
-    """How long the oldest other text has waited, less the time the sender needed for those it sent meanwhile."""
+    """How long the oldest other text has waited, less the time needed for those sent meanwhile."""
     oldest = oldest_due(session, now, urgent=False)
     if oldest is None:
         return timedelta(0)
