@@ -5,7 +5,6 @@ is set here, its log is held at warnings, and it never retries.
 """
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,6 @@ LONGEST_VALIDITY = 36_000  # seconds; the carrier takes no more
 PAGE_SIZE = 100
 MOST_LOGGED = 5_000
 LOG_DISORDER = timedelta(hours=1)  # the log is newest first by sending, not by creation
-TEXT_ID = re.compile(r"(SM|MM)[0-9a-f]{32}")
 
 
 class _Http(TwilioHttpClient):
@@ -107,7 +105,7 @@ class TwilioCarrier:
                 validity_period=max(1, min(LONGEST_VALIDITY, sending.useful_seconds)),
                 **sender,
             )
-        if not isinstance(message.sid, str) or not TEXT_ID.fullmatch(message.sid):
+        if not isinstance(message.sid, str) or not message.sid:
             raise CarrierError("the carrier's answer names no text", outcome="unknown")
         return Accepted(message.sid)
 
@@ -129,7 +127,8 @@ class TwilioCarrier:
                 logged = _logged(line, self._clock() - _carrier_now(client.http_client.headers))
                 if logged.created_at < since - LOG_DISORDER:
                     break
-                if logged.direction == direction and logged.created_at >= since:
+                wanted = to_phone is None or logged.to_phone == to_phone
+                if wanted and logged.direction == direction and logged.created_at >= since:
                     found.append(logged)
         return found
 
