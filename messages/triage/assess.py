@@ -4,6 +4,7 @@ import importlib
 from functools import cache
 from typing import Protocol
 
+from messages.triage.answers import yes_or_no
 from messages.triage.assessment import Assessment, Context, Finding, RuleReading, Weight
 from messages.triage.catalogue import catalogue
 from messages.triage.rules import read_rules
@@ -59,6 +60,8 @@ def assess(
     if weigh is None:
         return _with_unsure(rules)
     try:
+        if yes_or_no(text) is not None:  # a bare yes or no means what the question makes of it, nothing more
+            return _assessment(rules, rules.urgency, rules.understood, ())
         reading = weigh(text, asked, language, rules.findings, rules.features)
         urgency = Urgency(reading.urgency)
         if urgency is Urgency.EMERGENCY and _told_whole(text, rules):

@@ -23,7 +23,7 @@ def is_quiet(
     whole = yes_or_no(own)
     if whole == "no" and asked in ("symptoms", "pain"):
         return True
-    if whole == "yes" and asked in ("bandage", "blood_thinner", "general"):
+    if whole == "yes" and asked in ("bandage", "blood_thinner", "general", "follow_up", "welcome"):
         return True
     low_pain = asked == "pain" and answer is not None and answer.kind == "score" and (answer.value or 0) < 5
     calm = bool(matches.found.get("calm"))

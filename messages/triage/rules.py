@@ -201,7 +201,7 @@ def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgen
         return Urgency.NONE
     if asked == "pain" and answer.kind == "score" and answer.value is not None and answer.value >= 5:
         return Urgency.ROUTINE
-    if asked in ("bandage", "blood_thinner") and answer.kind == "no":
+    if asked in ("bandage", "blood_thinner", "follow_up") and answer.kind == "no":
         if yes_or_no(own) == "no" or opens_with(own) == "no":
             return Urgency.ROUTINE
     return Urgency.NONE
