@@ -184,9 +184,8 @@ class Play:
     def tick(self) -> None:
         """All jobs at this moment, then the carrier's receipts, then the auditor."""
         now = self.clock()
-        for _ in range(2):  # what one job queues the next one sends
-            for run in JOBS:
-                run(self.runtime, now)
+        for run in JOBS:
+            run(self.runtime, now)
         deliver(self.standin, self._post)
         page_on_call.run(self.runtime, now)
         send_urgent.run(self.runtime, now)
