@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import dispatching, safety_latency, ticking, webhook
+from benchmarks import dispatching, pages, safety_latency, ticking, webhook
 from benchmarks.ground import Postgres, environment, free_port, migrate, start, wait_for
 from benchmarks.table import HEAD, Line, rows
 
@@ -35,7 +35,8 @@ def main() -> None:
     parser.add_argument("--webhooks", type=int, default=1000)
     parser.add_argument("--planned", type=int, default=1_000_000)
     parser.add_argument("--replies", type=int, default=60)
-    parser.add_argument("--only", default="B1,B2,B4,safety")
+    parser.add_argument("--only", default="B1,B2,B4,safety,pages")
+    parser.add_argument("--patients", type=int, default=pages.PATIENTS)
     given = parser.parse_args()
     wanted, table = given.only.split(","), list[str]()
     with ExitStack() as stack:
@@ -50,6 +51,8 @@ def main() -> None:
             table += bench_tick(given, folder, postgres)
         if "safety" in wanted:
             table += bench_safety(given, folder, postgres)
+        if "pages" in wanted:
+            table += bench_pages(given, folder, postgres)
     print("\n".join([*machine(given), "", *HEAD, *table]))
 
 
@@ -139,6 +142,18 @@ def bench_safety(given: argparse.Namespace, folder: Path, postgres: Postgres) ->
     for name in DATABASES:
         lines[f"ours {name}"].what = f"red flag to safety answer accepted, {name}"
     return [line for name in DATABASES for line in rows(lines[f"ours {name}"], [], None)]
+
+
+def bench_pages(given: argparse.Namespace, folder: Path, postgres: Postgres) -> list[str]:
+    progress(f"pages on a clinic of {given.patients:,} patients")
+    lines: dict[str, Line] = defaultdict(lambda: Line("", "", "ms"))
+    pages.measure(lines, fresh(folder, postgres), given.rounds, given.patients)
+    table = []
+    for page in pages.addresses():
+        for name in DATABASES:
+            lines[f"{page} {name}"].what = f"page: {page}, {given.patients:,} patients, {name}"
+            table += rows(lines[f"{page} {name}"], [], None)
+    return table
 
 
 def throw_away(folder: Path) -> Path:
