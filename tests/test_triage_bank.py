@@ -24,16 +24,16 @@ BANK = Path(__file__).parent / "bank"
 STEP = 3
 # (bank, language) -> least share of red flags, emergencies, kept quiet; most share of false alarms.
 RULES = {
-    ("corpus", "en"): {"red flags": 0.68, "emergencies": 0.66, "kept quiet": 0.24, "false alarms": 0.06},
-    ("corpus", "es"): {"red flags": 0.80, "emergencies": 0.77, "kept quiet": 0.28, "false alarms": 0.06},
-    ("authors", "en"): {"red flags": 0.67, "emergencies": 0.54, "kept quiet": 0.44, "false alarms": 0.05},
-    ("authors", "es"): {"red flags": 0.64, "emergencies": 0.55, "kept quiet": 0.60, "false alarms": 0.06},
+    ("corpus", "en"): {"red flags": 0.72, "emergencies": 0.75, "kept quiet": 0.27, "false alarms": 0.05},
+    ("corpus", "es"): {"red flags": 0.85, "emergencies": 0.82, "kept quiet": 0.36, "false alarms": 0.03},
+    ("authors", "en"): {"red flags": 0.70, "emergencies": 0.60, "kept quiet": 0.46, "false alarms": 0.04},
+    ("authors", "es"): {"red flags": 0.67, "emergencies": 0.59, "kept quiet": 0.67, "false alarms": 0.045},
 }
 BOTH = {
-    ("corpus", "en"): {"red flags": 0.93, "emergencies": 0.93, "kept quiet": 0.60, "false alarms": 0.07},
-    ("corpus", "es"): {"red flags": 0.93, "emergencies": 0.93, "kept quiet": 0.60, "false alarms": 0.07},
-    ("authors", "en"): {"red flags": 0.88, "emergencies": 0.88, "kept quiet": 0.80, "false alarms": 0.06},
-    ("authors", "es"): {"red flags": 0.88, "emergencies": 0.88, "kept quiet": 0.80, "false alarms": 0.06},
+    ("corpus", "en"): {"red flags": 0.96, "emergencies": 0.96, "kept quiet": 0.80, "false alarms": 0.06},
+    ("corpus", "es"): {"red flags": 0.96, "emergencies": 0.96, "kept quiet": 0.75, "false alarms": 0.05},
+    ("authors", "en"): {"red flags": 0.95, "emergencies": 0.95, "kept quiet": 0.85, "false alarms": 0.05},
+    ("authors", "es"): {"red flags": 0.95, "emergencies": 0.95, "kept quiet": 0.85, "false alarms": 0.05},
 }
 # Ordinary texts between friends that reach urgent: at most this share (the goal is 0.005).
 ORDINARY = 0.007
