@@ -25,6 +25,7 @@ from service.escalation_rows import (
 )
 from service.models import Escalation
 
+ANSWERING_ROLES = ("nurse", "clinician", "admin")
 METHODS = ("phone", "text", "in_person", "could_not_reach")
 
 
@@ -98,7 +99,8 @@ def expire_acknowledgement(session: Session, row: Escalation, *, now: datetime, 
 def hand_over(
     session: Session, *, now: datetime, site: Site, escalation_id: str, actor: str, to: str
 ) -> Escalation:
-    """Give a held escalation to another member (e-mail ``to``); the acknowledgement starts anew. Commits.
+    """Give a held escalation to another member (e-mail ``to``), who is told by a page; the acknowledgement
+    starts anew. Commits.
 
     Raises WrongState when nobody holds it, HeldByOther when it is not the actor's, InvalidAct for ``to``.
     """
@@ -108,8 +110,10 @@ def hand_over(
         raise WrongState("Nobody holds it now; acknowledge it first, then hand it over.")
     if row.acknowledged_by != actor:
         raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
-    member_named(session, to)
+    if member_named(session, to).role not in ANSWERING_ROLES:
+        raise InvalidAct("member", f"{to} may look but not answer escalations.")
     _hold(row, site, to, now)
+    row.next_event_at = now  # the ladder's next look tells the new holder
     return done(session, row, now, "handed_over", actor, to=to)
 
 

@@ -66,17 +66,16 @@ def write_event(
     session: Session, row: Escalation, *, now: datetime, kind: str, actor: str, **detail: Any
 ) -> None:
     """Add a line to the timeline and count the change, so that live views notice."""
-    kept = {key: value for key, value in detail.items() if value is not None}
-    session.add(EscalationEvent(escalation_id=row.id, at=now, kind=kind, actor=actor, detail=kept or None))
     row.version += 1
     session.add(row)
+    told = {key: value for key, value in detail.items() if value is not None} | {"version": row.version}
+    session.add(EscalationEvent(escalation_id=row.id, at=now, kind=kind, actor=actor, detail=told))
 
 
 def timeline(session: Session, escalation_id: str) -> list[EscalationEvent]:
     """Everything that happened to one escalation, oldest first."""
     rows = session.exec(select(EscalationEvent).where(EscalationEvent.escalation_id == escalation_id))
-    order = {"opened": 0, "paged": 2}
-    return sorted(rows, key=lambda event: (event.at, order.get(event.kind, 1)))
+    return sorted(rows, key=lambda event: (event.at, (event.detail or {}).get("version", 0)))
 
 
 def set_clocks(row: Escalation, times: Clocks) -> None:
@@ -107,7 +106,7 @@ def free_code(session: Session) -> str:
 
 
 def member_named(session: Session, email: str) -> Member:
-    """The enabled member with this e-mail. Raises InvalidAct."""
+    """The member with this e-mail, if they can sign in. Raises InvalidAct."""
     member = session.exec(select(Member).where(Member.email == email)).one_or_none()
     if member is None or member.disabled_at is not None:
         raise InvalidAct("member", f"{email} is not a member who can sign in.")

@@ -8,9 +8,8 @@ from sqlmodel import Session, col, or_, select
 
 from messages.site import Site
 from service import audit
+from service.escalation_acts import ANSWERING_ROLES
 from service.models import Member, OnCallShift, PhoneState
-
-ANSWERING_ROLES = ("nurse", "clinician", "admin")
 
 
 class ShiftError(ValueError):

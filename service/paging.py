@@ -15,7 +15,7 @@ from messages.urgency import Urgency
 from messages.wording import standard_text
 from service import oncall, outbox
 from service.escalation_acts import expire_acknowledgement
-from service.escalation_rows import write_event
+from service.escalation_rows import timeline, write_event
 from service.models import Escalation, Member, OutboundMessage, PhoneState
 from service.runtime import Runtime
 
@@ -41,10 +41,23 @@ def advance(session: Session, runtime: Runtime, row: Escalation, now: datetime) 
     if row.status == "acknowledged":
         row.next_event_at = row.acknowledgement_expires_at
         session.add(row)
-        return 0
+        return _tell_new_holder(session, runtime, row, now)
     if row.status == "contacted":
         return _remind_holder(session, runtime, row, now)
     return _climb(session, runtime, row, now)
+
+
+def _tell_new_holder(session: Session, runtime: Runtime, row: Escalation, now: datetime) -> int:
+    """Whoever an escalation was handed to learns of it, once."""
+    handed = [event for event in timeline(session, row.id) if event.kind == "handed_over"]
+    if not handed or (handed[-1].detail or {}).get("to") != row.acknowledged_by:
+        return 0
+    member = session.exec(select(Member).where(Member.email == row.acknowledged_by)).one_or_none()
+    people = oncall.pageable(session, [member] if member else [])
+    for person in people:
+        stem = f"page:{row.id}:handed:{handed[-1].id}"
+        _queue(session, runtime, row, person, "page_acknowledged", stem, now)
+    return len(people)
 
 
 def _climb(session: Session, runtime: Runtime, row: Escalation, now: datetime) -> int:

@@ -317,3 +317,16 @@ def test_looking_twice_at_the_same_moment_pages_once(runtime: Runtime, ladder) -
             session.commit()
     assert pages(runtime, NURSE) == 1
     assert [event.kind for event in events(runtime, row)] == ["opened", "paged"]
+
+
+def test_whoever_it_is_handed_to_is_told_once(runtime: Runtime, ladder) -> None:
+    row = opened(runtime)
+    do(runtime, escalations.acknowledge, row)
+    do(runtime, escalations.hand_over, row, to=SAM)
+    for _ in range(3):
+        page_on_call.run(runtime, runtime.clock())
+    (told,) = bodies(runtime, SECOND, "page")
+    assert told.startswith("You have alert")
+    member(runtime, "Vic Viewer", None, tier=None, role="viewer")
+    with pytest.raises(escalations.InvalidAct, match="not answer"):
+        do(runtime, escalations.hand_over, row, actor=SAM, to="vic@clinic.example")
