@@ -4,11 +4,7 @@ webhooks, and can be told to be slow, full, broken, forgetful or untidy.
 ``python -m tests.standin_carrier --port N`` runs it as a process of its own, for chaos and rehearsals.
 """
 
-import base64
-import json
 import random
-import re
-import socket
 import sys
 import time
 from collections import Counter, deque
@@ -17,29 +13,50 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from secrets import token_hex
 from threading import Lock, Thread
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from twilio.request_validator import RequestValidator
 
-ACCOUNT = "AC" + "0" * 31 + "1"
-TOKEN = "standin-token-" + "0" * 18
-NUMBER = "+13125550000"
-
-# What may happen to one POST. ``accept_*`` records the text first: the caller cannot know.
-OK, BUSY, BROKEN, ACCEPT_BROKEN, ACCEPT_DROP, DROP, SLOW, GARBAGE = (
-    "ok",
-    "429",
-    "503",
-    "accept_500",
-    "accept_drop",
-    "drop",
-    "slow",
-    "accept_garbage",
+from tests.standin_http import (
+    ACCEPT_BROKEN,
+    ACCEPT_DROP,
+    ACCOUNT,
+    BROKEN,
+    BUSY,
+    DROP,
+    GARBAGE,
+    NUMBER,
+    OK,
+    SLOW,
+    TOKEN,
+    Handler,
+    Server,
 )
+
+__all__ = [
+    "ACCEPT_BROKEN",
+    "ACCEPT_DROP",
+    "ACCOUNT",
+    "BROKEN",
+    "BUSY",
+    "DROP",
+    "GARBAGE",
+    "NUMBER",
+    "OK",
+    "SLOW",
+    "TOKEN",
+    "StandIn",
+    "deliver",
+    "inbound_form",
+    "post_signed",
+    "receipt_form",
+    "settings_of",
+    "sign",
+]
 
 
 @dataclass
@@ -108,8 +125,8 @@ class StandIn:
     # -- running ---------------------------------------------------------------------------------------------
 
     def start(self, port: int = 0) -> "StandIn":
-        handler = type("Bound", (_Handler,), {"standin": self})
-        self.server = _Server(("127.0.0.1", port), handler)
+        handler = type("Bound", (Handler,), {"standin": self})
+        self.server = Server(("127.0.0.1", port), handler)
         Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         for _ in range(4 if self.push_receipts else 0):
             Thread(target=self._push, daemon=True).start()
@@ -293,136 +310,6 @@ def post_signed(url: str, form: dict[str, str], timeout: float = 15) -> int:
         return 0
     finally:
         connection.close()
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 256
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what chaos is about."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    standin: StandIn
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        form = dict(parse_qsl(self._read(), keep_blank_values=True))
-        if self.path == "/_set":
-            return self._set(form)
-        if self.path == "/_written":
-            for line in json.loads(form["lines"]):
-                self.standin.write(line["phone"], line["body"], sid=line["sid"])
-            return self._json(200, {})
-        if not self._allowed():
-            return self._json(401, {"code": 20003, "message": "Authenticate", "status": 401})
-        standin = self.standin
-        answer = standin.next_answer()
-        standin.posts[answer] += 1
-        fault = _form_fault(form)
-        if fault:
-            return self._json(400, {"code": fault, "message": "refused", "status": 400})
-        if form["To"] in standin.refusals and answer == OK:
-            return self._json(400, {"code": standin.refusals[form["To"]], "message": "no", "status": 400})
-        if answer == BUSY:
-            return self._json(429, {"code": 20429, "message": "slow", "status": 429}, standin.retry_after)
-        if answer == BROKEN:
-            return self._json(503, {"message": "down"})
-        if answer == DROP:
-            return self._drop()
-        if answer == SLOW:
-            time.sleep(standin.slow_seconds)
-        text = standin.accept(form)
-        if answer == ACCEPT_BROKEN:
-            return self._json(500, {"message": "oops"})
-        if answer == ACCEPT_DROP:
-            return self._drop()
-        if answer == GARBAGE:
-            return self._raw(201, b"<html>not json</html>")
-        return self._json(201, text.as_json() | {"status": "queued"})
-
-    def do_GET(self) -> None:
-        standin, parts = self.standin, urlsplit(self.path)
-        query = parse_qs(parts.query, keep_blank_values=True)
-        if parts.path == "/_counts":
-            return self._json(200, _counts(standin))
-        if not self._allowed():
-            return self._json(401, {"code": 20003, "message": "Authenticate", "status": 401})
-        if standin.log_answers:
-            status = standin.log_answers.popleft()
-            if status != 200:
-                return self._json(status, {"message": "log unreadable"})
-        if parts.path.endswith("/Messages.json"):
-            return self._json(200, standin.page(query))
-        if parts.path.endswith("/IncomingPhoneNumbers.json"):
-            return self._json(200, _numbers(standin))
-        if parts.path == f"/2010-04-01/Accounts/{ACCOUNT}.json":
-            return self._json(200, {"sid": ACCOUNT, "status": "active", "friendly_name": "stand-in"})
-        return self._json(404, {"code": 20404, "message": "not found", "status": 404})
-
-    def _allowed(self) -> bool:
-        wanted = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
-        return self.headers.get("Authorization") == f"Basic {wanted}"
-
-    def _read(self) -> str:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-
-    def _set(self, form: dict[str, str]) -> None:
-        """Change rates while running: ``accept_drop=0.05&slow=0``."""
-        with self.standin.lock:
-            self.standin.rates = {name: float(rate) for name, rate in form.items()}
-        self._json(200, {})
-
-    def _json(self, status: int, content: dict[str, Any], retry_after: str | None = None) -> None:
-        self._raw(status, json.dumps(content).encode(), retry_after)
-
-    def _raw(self, status: int, body: bytes, retry_after: str | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if retry_after:
-            self.send_header("Retry-After", retry_after)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _drop(self) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-
-def _form_fault(form: dict[str, str]) -> int | None:
-    if not re.fullmatch(r"\+[1-9]\d{6,14}", form.get("To", "")):
-        return 21211
-    if not form.get("Body"):
-        return 21602
-    if not form.get("From") and not form.get("MessagingServiceSid"):
-        return 21603
-    return None
-
-
-def _numbers(standin: StandIn) -> dict[str, Any]:
-    number = {
-        "sid": "PN" + "0" * 32,
-        "phone_number": NUMBER,
-        "sms_url": None,
-        "sms_fallback_url": None,
-    } | standin.number_config
-    return {"incoming_phone_numbers": [number], "next_page_uri": None, "page": 0, "page_size": 50}
-
-
-def _counts(standin: StandIn) -> dict[str, Any]:
-    texts = standin.texts()
-    return {
-        "texts": [[phone, body, times] for (phone, body), times in texts.items()],
-        "posts": dict(standin.posts),
-        "receipts_waiting": len(standin.outbox),
-    }
 
 
 def settings_of(standin: StandIn) -> dict[str, str]:
