@@ -171,7 +171,8 @@ def _assessment(number: int, turn: int) -> dict:
 def _message(number: int, turn: int) -> dict:
     at = START - timedelta(days=turn, seconds=number)
     return {
-        "id": _id("9", number * 10 + turn), "key": f"bench:{number}:{turn}", "kind": "check_in", "priority": 5,
+        "id": _id("9", number * 10 + turn), "key": f"bench:{number}:{turn}", "kind": "check_in",
+        "priority": 5,
         "to_phone": f"+1312{number:07d}", "body": "How is your back pain now, 0 to 10?", "language": "en",
         "patient_id": _id("a", number), "enrollment_id": _id("b", number), "status": "delivered",
         "created_at": at, "due_at": at, "expires_at": at, "accepted_at": at, "settled_at": at, "fence": 1,

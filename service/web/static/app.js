@@ -73,9 +73,8 @@
     if (busy) { wanted = true; return; }
     busy = true;
     try {
-      for (const region of all("[data-region]")) {
-        await htmx.ajax("GET", location.pathname + location.search, { target: `#${region.id}`, select: `#${region.id}`, swap: "outerMorph ignoreTitle:true", headers: { "X-Live": "1" } });
-      }
+      const regions = all("[data-region]").map((region) => `#${region.id}:outerMorph`).join(",");
+      if (regions) await htmx.ajax("GET", location.pathname + location.search, { target: "#main", swap: "none ignoreTitle:true", selectOOB: regions, headers: { "X-Live": "1" } });
       tick(); placeMark(); scrollTalk();
     } catch { /* the banner tells */ } finally {
       busy = false;
