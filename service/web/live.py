@@ -118,19 +118,21 @@ def _present(session: Session, runtime: Runtime, topic: str) -> list[tuple[str, 
     return presence.people_at(session, now=runtime.clock(), escalation_id=escalation_id, lasts=lasts)
 
 
-def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str]:
-    """Whether the session is active, idle or ended, and whose it is. Whoever watches an escalation is noted
-    as present; that is no activity and keeps no session awake."""
+def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str, float]:
+    """Whether the session is active, idle or ended, whose it is, and when it locks (POSIX seconds).
+
+    Whoever watches an escalation is noted as present; that is no activity and keeps no session awake.
+    """
     now = runtime.clock()
     with reading(runtime.engine) as session:
         visit = accounts.visit(session, token, now)
     if visit is None:
-        return "ended", ""
+        return "ended", "", 0.0
     kind, _, escalation_id = topic.partition(":")
     if kind == "escalation" and visit.state == "active":
         with session_on(runtime.engine) as session:
             presence.note_presence(session, now=now, escalation_id=escalation_id, member_id=visit.member.id)
-    return visit.state, visit.member.id
+    return visit.state, visit.member.id, visit.locks_at.timestamp()
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
@@ -141,11 +143,11 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
     """The stream of one page. Ends when the session ends or the process stops. Without ``token`` (phones on
     the machine itself) nobody's session is watched and no counts are told."""
     yield "retry: 2000\n\n"
-    told, told_at, checked_at, standing, member_id = None, 0.0, 0.0, "active", ""
+    told, told_at, checked_at, standing, member_id, locks_at = None, 0.0, 0.0, "active", "", None
     while not runtime.stopping.is_set():
         at = monotonic()
         if token is not None and at - checked_at >= BEAT / 2:
-            standing, member_id = await run_in_threadpool(_standing, runtime, token, topic)
+            standing, member_id, locks_at = await run_in_threadpool(_standing, runtime, token, topic)
             checked_at = at
             if standing == "ended":
                 yield _event("ended", {})
@@ -156,7 +158,7 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
         if word != told or at - told_at >= BEAT:
             told, told_at = word, at
             state = {"now": runtime.clock().timestamp(), "version": found["version"], "locked": False}
-            state["present"] = others
+            state["present"], state["locks_at"] = others, locks_at
             state["counts"] = found["counts"] if token is not None else {"alarming": 0, "alarm_key": ""}
             if standing == "idle":
                 state.update(locked=True, version="locked", present=[])
@@ -174,7 +176,7 @@ async def live(request: Request, topic: str = "none") -> Response:
     if not TOPIC.fullmatch(topic):
         raise HTTPException(404)
     token = request.cookies.get(cookie_name(runtime))
-    standing, _ = await run_in_threadpool(_standing, runtime, token) if token else ("ended", "")
+    standing = (await run_in_threadpool(_standing, runtime, token))[0] if token else "ended"
     if standing == "ended":
         if not (topic.startswith("phone") and is_local_phone_visit(request)):
             raise HTTPException(401, "Sign in again.")

@@ -89,6 +89,21 @@
     const text = said.filter(Boolean).join(" · ");
     if (place.textContent !== text) place.textContent = text;
   };
+  // ---- a minute before the page locks it says so; staying is an act of a person
+  let locksAt = null;
+  const warn = () => {
+    const place = find("#warn-lock");
+    if (!place || !locksAt || isLocked) return;
+    const left = locksAt * 1000 - serviceNow(), near = left < 90000 * speed;
+    if (near && place.hidden) {
+      const words_ = document.createElement("span"), stay = document.createElement("button");
+      words_.textContent = `${say(words.locks, { seconds: 90 })} `;
+      stay.type = "button"; stay.className = "secondary"; stay.textContent = words.stay;
+      stay.addEventListener("click", async () => { await fetch("/me"); locksAt = null; place.hidden = true; });
+      place.replaceChildren(words_, stay);
+    }
+    place.hidden = !near;
+  };
   const lock = () => {
     if (isLocked) return;
     isLocked = true;
@@ -114,6 +129,7 @@
       heard(); showCounts(told.counts);
       if (told.locked) { lock(); return; }
       showPresent(told.present || []);
+      locksAt = told.locks_at;
       const drawn = find("[data-version]");
       const isFresh = seen === null ? drawn !== null && told.version !== drawn.dataset.version : told.version !== seen;
       if (isFresh && !isLocked) refresh();
@@ -189,5 +205,5 @@
   const scrollTalk = () => all("[data-talk-end]").forEach((talk) => { talk.scrollTop = talk.scrollHeight; });
 
   restoreDrafts(); tick(); scrollTalk(); listen();
-  setInterval(tick, 1000); setInterval(watch, 1000); setInterval(poll, POLL_EVERY);
+  setInterval(tick, 1000); setInterval(watch, 1000); setInterval(warn, 1000); setInterval(poll, POLL_EVERY);
 })();
