@@ -78,8 +78,7 @@ def strip_own_words(text: str, own_texts: tuple[str, ...] = ()) -> str:
     """``text`` with our own words blanked: quoted reactions, "> " lines, copies of ``own_texts``.
 
     Same length as ``text`` (blanks stand for what was cut), so offsets hold. Copies shorter than 20
-    characters
-    are left: a patient may well write them.
+    characters are left: a patient may well write them.
     """
     folded = normalise(text)
     cuts: list[tuple[int, int]] = []

@@ -21,10 +21,8 @@ _NOTE = "Replies written for this project; no patient wrote them and no clinicia
 @dataclass(slots=True)
 class Tally:
     """Hits and cases per measure. ``red flags``: of those that must reach urgent, how many did.
-    ``emergencies``
-    likewise. ``left as none``: red flags nobody would see. ``false alarms``: urgent or more where at most
-    routine
-    is right. ``kept quiet``: replies that need nobody and got ``none``."""
+    ``emergencies`` likewise. ``left as none``: red flags nobody would see. ``false alarms``: urgent or more
+    where at most routine is right. ``kept quiet``: replies that need nobody and got ``none``."""
 
     hits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEASURES, 0))
     cases: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MEASURES, 0))
@@ -61,8 +59,7 @@ def bank_rows(path: Path) -> list[dict[str, Any]]:
     line.
 
     A ``.txt`` file holds ordinary texts, one a line, none of which may alarm (``max`` routine). A symptom
-    that came
-    after the procedure and has gone may be urgent (guide), whatever the row says.
+    that came after the procedure and has gone may be urgent (guide), whatever the row says.
     """
     if path.is_dir():
         return [row for file in sorted(path.rglob("*.jsonl")) for row in bank_rows(file)]

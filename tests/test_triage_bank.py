@@ -1,12 +1,9 @@
 """Release gate: figures on our own bank of labelled replies must not fall below what was last reached.
 
 The replies were written for this project; no patient wrote them and no clinician has reviewed them. The
-learned
-reader was trained on these very replies, so the figures of both together only show that nothing broke; the
-rules'
-own figures, and the leave-one-family-out figures of ``tools/train_reader.py --measure``, are the ones to
-judge by.
-A floor may be lowered only with the reason in the commit message.
+learned reader was trained on these very replies, so the figures of both together only show that nothing
+broke; the rules' own figures, and the leave-one-family-out figures of ``tools/train_reader.py --measure``,
+are the ones to judge by. A floor may be lowered only with the reason in the commit message.
 """
 
 from functools import cache

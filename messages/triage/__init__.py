@@ -1,8 +1,7 @@
 """Reading what patients write: ``assess`` is the one call the service makes.
 
 The rules of ``messages/red_flags`` decide; the learned reader beside them may only raise, or recognise a
-text that
-needs nobody where no rule fired. Whatever is not understood is ``routine``: a person reads it.
+text that needs nobody where no rule fired. Whatever is not understood is ``routine``: a person reads it.
 """
 
 from messages.triage.assess import assess

@@ -49,8 +49,8 @@ def assess(
     """How fast a person must look at ``text``, and why. Never raises.
 
     ``asked`` is the key of the last question put to the patient, ``language`` the enrollment's (both
-    languages are
-    always read). ``context`` may only raise the result. An error inside is ``routine`` and not understood.
+    languages are always read). ``context`` may only raise the result. An error inside is ``routine`` and not
+    understood.
     """
     try:
         rules = read_rules(text, asked, language, context)
@@ -72,8 +72,8 @@ def assess(
 
 
 def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[Weight, ...]) -> Assessment:
-    """The more serious of both. Words the rules were unsure of count when the reader raises too; its ``none``
-    counts only where no rule knew the text."""
+    """The more serious of both. Words the rules were unsure of count when the reader raises too; its
+    ``none`` counts only where no rule knew the text."""
     if urgency >= Urgency.URGENT:
         return _assessment(rules, worst(urgency, _unsure_urgency(rules)), True, weighed, rules.unsure)
     unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)

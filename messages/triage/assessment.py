@@ -13,8 +13,7 @@ class Finding:
     """One concept found in a text. ``words == text[start:end]`` in code points of the text as given.
 
     ``rule`` names the rule of the catalogue that fired (``numbness.sensation_place``). ``urgency`` is what
-    the
-    finding asks for by itself, with its status taken into account (a denied one asks for ``none``).
+    the finding asks for by itself, with its status taken into account (a denied one asks for ``none``).
     """
 
     concept: str
@@ -64,8 +63,7 @@ class Context:
 class RuleReading:
     """What the rules alone made of a text. ``features`` names word classes and frames seen, also below the
     level at which a rule fires: food for the learned reader. ``unsure`` are words that people also use in
-    other
-    senses: they count when the learned reader thinks so too, and always when there is none."""
+    other senses: they count when the learned reader thinks so too, and always when there is none."""
 
     urgency: Urgency
     understood: bool

@@ -43,13 +43,10 @@ class Flag:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Patterns that mean one thing. ``kind``: ``rule`` (a red flag), ``benign`` (look-alikes: their words
-    count for
-    nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth noticing,
-    below
-    firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own negation, is never
-    denied.
-    ``weak``: a bare word that people also use in other senses; counts only with signs that the writer has it
-    now."""
+    count for nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth
+    noticing, below firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own
+    negation, is never denied. ``weak``: a bare word that people also use in other senses; counts only with
+    signs that the writer has it now."""
 
     name: str
     kind: str

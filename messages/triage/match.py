@@ -72,8 +72,8 @@ _SPANISH = frozenset(
 
 
 def _plainly_english(words: list[str], language: str | None) -> bool:
-    """Two English words of the commonest (one from a patient who reads English) and no Spanish one: Spanish frames
-    have no business here."""
+    """Two English words of the commonest (one from a patient who reads English) and no Spanish one: Spanish
+    frames have no business here."""
     english = 0
     for word in words:
         if word in _SPANISH:
@@ -196,9 +196,8 @@ _REMEMBERED: dict[str, tuple[str, ...]] = {}
 
 def atoms(word: str) -> tuple[str, ...]:
     """What a word stands for: literals, beginnings and classes of the catalogue (also through an alias, a
-    spoken
-    -in for -ing, drawn-out letters or one typing error in a symptom word). Remembered for the commonest
-    words."""
+    spoken -in for -ing, drawn-out letters or one typing error in a symptom word). Remembered for the
+    commonest words."""
     known = _REMEMBERED.get(word)
     if known is None:
         known = _atoms(word)

@@ -16,8 +16,7 @@ def is_quiet(
     own: str, asked: str | None, findings: list[Finding], answer: Answer | None, matches: Matches
 ) -> bool:
     """Doing well, thanks, a denial of everything, pain of at most 4, the good answer to a question; and
-    nothing
-    else that could matter."""
+    nothing else that could matter."""
     if _hinted(findings, matches):
         return False
     whole = yes_or_no(own)

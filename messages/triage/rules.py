@@ -177,15 +177,16 @@ def _decide(
 
 
 def _settled_by(asked: str | None, answer: Answer | None) -> tuple[str, ...]:
-    """Topics that a YES to the question settles: "yes, dr patel said start warfarin friday" asks for nothing."""
+    """Topics that a YES to the question settles: "yes, dr patel said start warfarin friday" asks for
+    nothing."""
     if answer is None or answer.kind != "yes":
         return ()
     return {"blood_thinner": ("medicine",), "bandage": ("bandage", "medicine")}.get(asked or "", ())
 
 
 def _wants_something(matches: Matches, settled: tuple[str, ...] = ()) -> bool:
-    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no need
-    of a refill")."""
+    """Whether a question, wish or trouble is told that a person should read tomorrow, and not denied ("no
+    need of a refill")."""
     found = matches.found.get("routine", [])
     if settled and "?" not in matches.tokens.words:
         found = [one for one in found if not one[0].name.endswith(settled)]

@@ -1,8 +1,8 @@
-"""What a found symptom's surroundings say about it: denied, gone, long ago, someone else's, only asked about.
+"""What a found symptom's surroundings say about it: denied, gone, long ago, someone else's, only asked
+about.
 
 Everything is scoped to the sentence, and inside it to what the denial or remark can reach. When in doubt a
-symptom
-is present: triage fails towards a human.
+symptom is present: triage fails towards a human.
 """
 
 from dataclasses import dataclass
@@ -166,8 +166,8 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
 
 
 def _answers_first(index: int, hit: Hit, matches: Matches) -> bool:
-    """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial
-    of it."""
+    """ "No, my leg is numb", "no, tengo fiebre": an answer and then a statement of one's own, not a denial of
+    it."""
     words = matches.tokens.words
     if words[index + 1] != "," or (
         index and matches.tokens.segments[index - 1] == matches.tokens.segments[index]

@@ -132,9 +132,8 @@ def _value(word: str) -> float:
 
 def pain_score(text: str) -> float | None:
     """The score a reply to the pain question gives: a correction wins, then what is said of now, then
-    "x/10", then
-    a range (the higher), then the highest that is not of another time. None when there is none or it is
-    above 11."""
+    "x/10", then a range (the higher), then the highest that is not of another time. None when there is none
+    or it is above 11."""
     folded = normalise(text).strip()
     if folded.strip(" .!") in ("o", "none", "nada", "ninguno", "nothing", "cero", "nil", "zip", "zilch"):
         return 0.0

@@ -24,12 +24,9 @@ PAUSE = "\u2026"
 @dataclass(slots=True)
 class Tokens:
     """Words and marks of a text. ``words[i]`` is folded, without apostrophes; ``starts``/``ends`` are
-    offsets in
-    the raw text. ``segments[i]`` counts sentence ends before the word, ``clauses[i]`` also each "but";
-    ``weights`` is
-    a running count of words that carry meaning, so that ``weights[j] - weights[i]`` is a distance that
-    fillers do
-    not stretch."""
+    offsets in the raw text. ``segments[i]`` counts sentence ends before the word, ``clauses[i]`` also each
+    "but"; ``weights`` is a running count of words that carry meaning, so that ``weights[j] - weights[i]`` is
+    a distance that fillers do not stretch."""
 
     words: list[str]
     starts: list[int]
