@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "words"
+FOLDER = Path(__file__).parent / "languages"
 LANGUAGES = {"en": "English", "es": "Español"}
 
 
