@@ -63,15 +63,15 @@ def _read_forgotten(runtime: Runtime, now: datetime) -> int:
 def _open_missing(runtime: Runtime, now: datetime) -> int:
     """Red flags for which no escalation of their patient (or phone) was unresolved when they were read."""
     covered = exists().where(
-        Escalation.kind == "clinical",
+        col(Escalation.kind) == "clinical",
         or_(
             col(Escalation.patient_id) == StoredAssessment.patient_id,
             (col(StoredAssessment.patient_id).is_(None)) & (col(Escalation.subject) == Reply.from_phone),
         ),
-        Escalation.opened_at <= StoredAssessment.at,
+        col(Escalation.opened_at) <= StoredAssessment.at,
         or_(col(Escalation.resolved_at).is_(None), col(Escalation.resolved_at) >= StoredAssessment.at),
         # An escalation that was less serious than the reply does not cover it.
-        Escalation.urgency_rank >= _rank_of_assessment(),
+        col(Escalation.urgency_rank) >= _rank_of_assessment(),
     )
     with session_on(runtime.engine) as session:
         missing = session.exec(
@@ -116,11 +116,11 @@ def _restart_clocks(runtime: Runtime, now: datetime) -> int:
         stuck = session.exec(
             select(Escalation.id)
             .where(
-                Escalation.status != "resolved",
+                col(Escalation.status) != "resolved",
                 or_(
                     col(Escalation.next_event_at).is_(None),
                     col(Escalation.next_event_at) < now - LATE,
-                    (Escalation.status == "acknowledged")
+                    (col(Escalation.status) == "acknowledged")
                     & col(Escalation.acknowledgement_expires_at).is_(None),
                 ),
             )
@@ -149,23 +149,23 @@ def _note_long_pauses(runtime: Runtime, now: datetime) -> int:
     on."""
     since = now - LONG_PAUSE
     noted = exists().where(
-        Escalation.reason == "long_pause",
-        col(Escalation.patient_id) == Enrollment.patient_id,
-        or_(Escalation.status != "resolved", col(Escalation.resolved_at) > since),
+        col(Escalation.reason) == "long_pause",
+        col(Escalation.patient_id) == col(Enrollment.patient_id),
+        or_(col(Escalation.status) != "resolved", col(Escalation.resolved_at) > since),
     )
     emergency = exists().where(
-        col(Escalation.patient_id) == Enrollment.patient_id,
-        Escalation.status != "resolved",
-        Escalation.urgency == str(Urgency.EMERGENCY),
-        Escalation.raised_at < since,
+        col(Escalation.patient_id) == col(Enrollment.patient_id),
+        col(Escalation.status) != "resolved",
+        col(Escalation.urgency) == str(Urgency.EMERGENCY),
+        col(Escalation.raised_at) < since,
     )
     with session_on(runtime.engine) as session:
         paused = session.exec(
             select(Enrollment)
             .where(
                 or_(
-                    (Enrollment.status == "paused") & (col(Enrollment.paused_at) < since),
-                    (Enrollment.status == "active") & emergency,
+                    (col(Enrollment.status) == "paused") & (col(Enrollment.paused_at) < since),
+                    (col(Enrollment.status) == "active") & emergency,
                 ),
                 ~noted,
             )

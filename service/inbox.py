@@ -129,7 +129,7 @@ def _note_failure(session: Session, runtime: Runtime, reply_id: str, now: dateti
     patient = session.exec(
         select(Patient)
         .where(or_(Patient.phone == reply.from_phone, Patient.caregiver_phone == reply.from_phone))
-        .order_by(Patient.created_at)
+        .order_by(col(Patient.created_at))
     ).first()
     reply.patient_id = patient.id if patient else None
     session.add(reply)

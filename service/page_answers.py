@@ -31,13 +31,13 @@ def obey(
     A number alone counts as a code; when it fits none and the phone is a patient's too, it is an answer.
     """
     word = carrier_word(reply.body)
-    if word == "stop" and not is_patient:
+    if word == "stop":
         phone_state(session, reply.from_phone).opted_out_at = now
         paging.block_member(session, member, now)
         _tell_team_of_block(session, runtime, member, now)
-        return True
+        return not is_patient  # who is a patient too has opted out of check-ins as well
     if word == "start":
-        paging.unblock_member(session, member)
+        paging.unblock_member(session, member, keep_opt_out=is_patient)
         return not is_patient
     match = _ACKNOWLEDGES.match(reply.body)
     if match is None:

@@ -272,11 +272,14 @@ def block_member(session: Session, member: Member, now: datetime) -> None:
         session.add(row)
 
 
-def unblock_member(session: Session, member: Member) -> None:
-    """The member texted START: pages can reach them again. Does not commit."""
+def unblock_member(session: Session, member: Member, keep_opt_out: bool = False) -> None:
+    """The member texted START: pages can reach them again. Does not commit.
+
+    ``keep_opt_out``: the phone is a patient's too, and what START means there is decided elsewhere.
+    """
     member.pages_blocked_at = None
     session.add(member)
     state = session.get(PhoneState, member.phone)
-    if state is not None:
+    if state is not None and not keep_opt_out:
         state.opted_out_at = None
         session.add(state)

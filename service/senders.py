@@ -31,7 +31,7 @@ def senders_of(session: Session, phone: str) -> list[Sender]:
     patients = session.exec(
         select(Patient)
         .where(or_(Patient.phone == phone, Patient.caregiver_phone == phone))
-        .order_by(Patient.created_at, Patient.id)
+        .order_by(col(Patient.created_at), Patient.id)
     ).all()
     if not patients:
         return []
@@ -59,7 +59,7 @@ def member_of(session: Session, phone: str) -> Member | None:
     return session.exec(
         select(Member)
         .where(Member.phone == phone, col(Member.disabled_at).is_(None))
-        .order_by(Member.created_at)
+        .order_by(col(Member.created_at))
     ).first()
 
 

@@ -1,5 +1,6 @@
 """A reply is never lost, is read once, and whatever could be dangerous reaches a person and is answered."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -395,3 +396,35 @@ def test_a_triage_that_always_fails_stays_with_a_person_and_is_not_tried_for_eve
     (reply,) = rows(runtime, Reply)
     assert reply.triage_attempts == inbox.MOST_ATTEMPTS and reply.triaged_at is not None
     assert the_escalation(runtime).status == "open"
+
+
+def stored(runtime: Runtime, phone: str, body: str, sid: str) -> str:
+    with session_on(runtime.engine) as session:
+        row, _ = inbox.receive(
+            session, now=runtime.clock(), carrier_sid=sid, from_phone=phone, to_phone=None, body=body
+        )
+        return row.id
+
+
+def test_many_texts_at_once_from_several_phones_are_each_read_once_and_join(runtime: Runtime) -> None:
+    enroll(runtime)
+    enroll(runtime, BEN, "Ben Roe")
+    ids = [
+        stored(runtime, phone, body, f"SM{number}{phone}")
+        for number, body in enumerate(["chest pain", "temp is 101.5", "fine", "zxcv qwer"])
+        for phone in (ANA, BEN, STRANGER)
+    ]
+    with ThreadPoolExecutor(6) as pool:  # twice each: two workers want the same reply
+        list(pool.map(lambda reply_id: inbox.triage_reply(runtime, reply_id, runtime.clock()), ids * 2))
+    replies = rows(runtime, Reply)
+    assert all(reply.triaged_at for reply in replies) and not any(reply.triage_attempts for reply in replies)
+    assert len(rows(runtime, StoredAssessment)) == len(ids)
+    assert sorted(row.urgency for row in escalations_of(runtime)) == ["emergency"] * 3
+    assert all(any("911" in body for body in bodies(runtime, phone)) for phone in (ANA, BEN, STRANGER))
+
+
+def test_the_same_text_delivered_by_many_webhooks_at_once_is_stored_once(runtime: Runtime) -> None:
+    enroll(runtime)
+    with ThreadPoolExecutor(6) as pool:
+        ids = set(pool.map(lambda _: stored(runtime, ANA, "chest pain", "SM1"), range(12)))
+    assert len(ids) == 1 and len(rows(runtime, Reply)) == 1

@@ -8,7 +8,7 @@ from jobs import page_on_call
 from messages.urgency import Urgency
 from service import escalations, oncall, paging
 from service.db import session_on
-from service.models import Escalation, Member, OutboundMessage
+from service.models import Enrollment, Escalation, Member, OutboundMessage
 from service.runtime import Runtime
 from tests.clinic import (
     ANA,
@@ -330,3 +330,13 @@ def test_whoever_it_is_handed_to_is_told_once(runtime: Runtime, ladder) -> None:
     member(runtime, "Vic Viewer", None, tier=None, role="viewer")
     with pytest.raises(escalations.InvalidAct, match="not answer"):
         do(runtime, escalations.hand_over, row, actor=SAM, to="vic@clinic.example")
+
+
+def test_a_nurse_who_is_a_patient_too_stops_and_starts_both(runtime: Runtime, ladder) -> None:
+    enrollment = enroll(runtime, NURSE, "Nora Nurse", days=9)
+    text(runtime, NURSE, "STOP")
+    assert {"opt_out", "pages_blocked"} <= {row.reason for row in escalations_of(runtime)}
+    text(runtime, NURSE, "START")
+    assert rows(runtime, Member, Member.email == NORA)[0].pages_blocked_at is None
+    assert rows(runtime, Enrollment, Enrollment.id == enrollment.id)[0].status == "paused"
+    assert "opt_in" in {row.reason for row in escalations_of(runtime)}
