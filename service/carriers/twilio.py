@@ -31,7 +31,7 @@ CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 6.5  # together below the 10 s after which a worker gives a text up as unknown
 LONGEST_VALIDITY = 36_000  # seconds; the carrier takes no more
 PAGE_SIZE = 100
-MOST_LOGGED = 5_000
+MOST_LOGGED = 200_000  # a day of a large outage; fewer would leave the oldest replies unread
 LOG_DISORDER = timedelta(hours=1)  # the log is newest first by sending, not by creation
 
 
