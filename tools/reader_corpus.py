@@ -42,7 +42,7 @@ def sources() -> list[Path]:
     return [
         *sorted(BANK.glob("corpus/*.jsonl")),
         *sorted(BANK.glob("authors_*.jsonl")),
-        *sorted(BANK.glob("corpus_more_*.jsonl")),
+        *sorted(BANK.glob("corpus_*.jsonl")),
         *sorted(BANK.glob("reader_frames_*.txt")),
         BANK / "redflags.json",
         BANK / "ordinary_sms.txt",

@@ -26,11 +26,10 @@ from messages.triage.rules import read_rules
 from messages.triage.signals import text_signals, word_signals, words
 
 SEEDS, UNITS = (1, 2), 12
-FALSE_ALARMS = 0.07  # share of unseen replies that need at most a routine look but reach urgent here
+FALSE_ALARMS = 0.055  # share of unseen replies that need at most a routine look but reach urgent here
 EMERGENCIES = 0.95  # share of unseen emergencies found that must be called emergency
-QUIET_MISSES = (
-    0.001  # share of unseen red flags, of those that raised nothing, that may fall below none_below
-)
+# Of all unseen red flags, the share that may raise nothing, be unknown to the rules and lie below none_below.
+QUIET_MISSES = 0.003
 LEVELS = (2, 3, 1)  # red flag, emergency, anybody
 
 
@@ -110,7 +109,7 @@ def unseen_scores(examples: Examples, groups: list[list[str]]) -> np.ndarray:
     for families in groups:
         out = np.isin(examples.family, families)
         if "ordinary" in families:  # half of the ordinary texts at a time stand for strangers
-            out &= np.arange(len(out)) % 2 == 0
+            out &= (examples.family != "ordinary") | (np.arange(len(out)) % 2 == 0)
         result[out] = np.mean([score(parts, table[out]) for parts in learn(examples, ~out, table)], axis=0)
         sys.stdout.write(f"left out {', '.join(families)}\n")
         sys.stdout.flush()
@@ -199,7 +198,7 @@ def main() -> None:
     examples = Examples(rows())
     families = sorted(set(examples.family[examples.measured]))
     singly = [[one] for one in families] + [["ordinary"]]
-    together = [families[i::4] + (["ordinary"] if i == 0 else []) for i in range(4)]
+    together = [families[i::5] + (["ordinary"] if i == 0 else []) for i in range(5)]
     scored = unseen_scores(examples, singly if chosen.measure else together)
     cut = limits(examples, scored)
     report(examples, scored, cut, chosen.measure)
