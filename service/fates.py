@@ -5,17 +5,20 @@ Building blocks: they work on a locked row in the caller's transaction and never
 
 import logging
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
+from messages.escalation import morning_after
 from messages.urgency import Urgency
 from service import escalations, paging, plan
 from service.carriers.twilio_codes import CarrierCode, lookup
-from service.models import OutboundMessage, PhoneState
+from service.models import Enrollment, OutboundMessage, Patient, PhoneState
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
+FIRST_DAYS = 3
 NAMES = {
     "check_in": "A check-in",
     "reminder": "A reminder",
@@ -120,15 +123,34 @@ def _mark_phone(session: Session, phone: str, row: CarrierCode, now: datetime) -
 def _tell_team(
     session: Session, runtime: Runtime, message: OutboundMessage, reason: str, what: str, now: datetime
 ) -> None:
+    """The task for the team. A patient of days 0-3 whom texts do not reach is called by the next morning,
+    any day of the week; a safety answer that did not arrive is urgent now."""
     session.flush()
+    morning = None
+    if message.kind != "safety" and reason != "late_text":
+        morning = _morning_of_first_days(session, runtime, message, now)
     escalations.open_escalation(
         session,
         now=now,
         site=runtime.site,
         reason=reason,
-        urgency=Urgency.URGENT if message.kind == "safety" else Urgency.ROUTINE,
+        urgency=Urgency.URGENT if morning or message.kind == "safety" else Urgency.ROUTINE,
+        due_by=morning,
         patient_id=message.patient_id,
         enrollment_id=message.enrollment_id,
         phone=message.to_phone,
         summary=f"{NAMES[message.kind]} {what}.",
     )
+
+
+def _morning_of_first_days(
+    session: Session, runtime: Runtime, message: OutboundMessage, now: datetime
+) -> datetime | None:
+    """The next morning at the patient's, on days 0-3 after the procedure; None later or for nobody's text."""
+    course = session.get(Enrollment, message.enrollment_id) if message.enrollment_id else None
+    patient = session.get(Patient, course.patient_id) if course else None
+    if course is None or patient is None:
+        return None
+    zone = ZoneInfo(patient.timezone)
+    day = (now.astimezone(zone).date() - course.procedure_at.astimezone(zone).date()).days
+    return morning_after(now, runtime.site, patient.timezone) if 0 <= day <= FIRST_DAYS else None
