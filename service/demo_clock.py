@@ -17,6 +17,10 @@ class DemoClock:
             return self._now
         return self._now + timedelta(seconds=(monotonic() - self._started) * self.speed)
 
+    def real(self) -> datetime:
+        """The wall clock: people at a fast demonstration still need a quarter of an hour to be idle."""
+        return datetime.now(UTC)
+
     def put(self, now: datetime) -> None:
         """Stand at that time."""
         self._now = now

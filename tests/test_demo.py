@@ -25,6 +25,7 @@ from service.models import (
     SimulatedText,
 )
 from service.runtime import Runtime
+from service.web.doors import peoples_clock
 from service.web.phones import SIMULATED
 from tests.web_clinic import words_of
 
@@ -115,3 +116,16 @@ def test_its_clock_stands_while_the_past_is_played_and_then_runs_as_fast_as_aske
 def test_the_sample_clinic_is_thrown_away(demo: tuple[Runtime, str], tmp_path: Path):
     runtime, _ = demo
     assert "aftercare.sqlite3" not in runtime.settings.database_url
+
+
+def test_a_fast_clock_does_not_lock_people_out(demo: tuple[Runtime, str]):
+    runtime, _ = demo
+    assert abs(peoples_clock(runtime) - DemoClock().real()) < timedelta(seconds=5)
+    runtime.clock.speed, speed = 100_000, runtime.clock.speed
+    client = TestClient(create_app(runtime), base_url="http://127.0.0.1:8765", follow_redirects=False)
+    client.post("/sign-in", data={"email": runtime.welcome.email, "password": runtime.welcome.password})
+    before = runtime.clock()
+    while runtime.clock() - before < timedelta(hours=13):
+        pass
+    assert client.get("/me").status_code == 200
+    runtime.clock.speed = speed

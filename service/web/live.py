@@ -21,7 +21,7 @@ from service import accounts, presence
 from service.db import reading, session_on
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply, SimulatedText
 from service.runtime import Runtime
-from service.web.doors import PageRoute, cookie_name, is_local_phone_visit
+from service.web.doors import PageRoute, cookie_name, is_local_phone_visit, peoples_clock
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -119,20 +119,20 @@ def _present(session: Session, runtime: Runtime, topic: str) -> list[tuple[str, 
 
 
 def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str, float]:
-    """Whether the session is active, idle or ended, whose it is, and when it locks (POSIX seconds).
+    """Whether the session is active, idle or ended, whose it is, and in how many seconds it locks.
 
     Whoever watches an escalation is noted as present; that is no activity and keeps no session awake.
     """
-    now = runtime.clock()
+    now, theirs = runtime.clock(), peoples_clock(runtime)
     with reading(runtime.engine) as session:
-        visit = accounts.visit(session, token, now)
+        visit = accounts.visit(session, token, theirs)
     if visit is None:
         return "ended", "", 0.0
     kind, _, escalation_id = topic.partition(":")
     if kind == "escalation" and visit.state == "active":
         with session_on(runtime.engine) as session:
             presence.note_presence(session, now=now, escalation_id=escalation_id, member_id=visit.member.id)
-    return visit.state, visit.member.id, visit.locks_at.timestamp()
+    return visit.state, visit.member.id, (visit.locks_at - theirs).total_seconds()
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
@@ -143,11 +143,11 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
     """The stream of one page. Ends when the session ends or the process stops. Without ``token`` (phones on
     the machine itself) nobody's session is watched and no counts are told."""
     yield "retry: 2000\n\n"
-    told, told_at, checked_at, standing, member_id, locks_at = None, 0.0, 0.0, "active", "", None
+    told, told_at, checked_at, standing, member_id, locks_in = None, 0.0, 0.0, "active", "", None
     while not runtime.stopping.is_set():
         at = monotonic()
         if token is not None and at - checked_at >= BEAT / 2:
-            standing, member_id, locks_at = await run_in_threadpool(_standing, runtime, token, topic)
+            standing, member_id, locks_in = await run_in_threadpool(_standing, runtime, token, topic)
             checked_at = at
             if standing == "ended":
                 yield _event("ended", {})
@@ -158,7 +158,7 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
         if word != told or at - told_at >= BEAT:
             told, told_at = word, at
             state = {"now": runtime.clock().timestamp(), "version": found["version"], "locked": False}
-            state["present"], state["locks_at"] = others, locks_at
+            state["present"], state["locks_in"] = others, locks_in
             state["counts"] = found["counts"] if token is not None else {"alarming": 0, "alarm_key": ""}
             if standing == "idle":
                 state.update(locked=True, version="locked", present=[])

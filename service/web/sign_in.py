@@ -13,7 +13,17 @@ from service.models import Member
 from service.runtime import Runtime
 from service.settings import require_secret_key
 from service.web import render
-from service.web.doors import Acting, Desk, PageRoute, SignedIn, address_of, cookie_name, posted, safe_next
+from service.web.doors import (
+    Acting,
+    Desk,
+    PageRoute,
+    SignedIn,
+    address_of,
+    cookie_name,
+    peoples_clock,
+    posted,
+    safe_next,
+)
 from service.web.words import LANGUAGES, chosen
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -45,7 +55,7 @@ def sign_in(request: Request, form: Form) -> Response:
     with session_on(runtime.engine) as session:
         try:
             token = accounts.sign_in(
-                session, now=runtime.clock(), email=email, password=password, address=address_of(request),
+                session, now=peoples_clock(runtime), email=email, password=password, address=address_of(request),
                 agent=request.headers.get("user-agent"),
             )  # fmt: skip
         except accounts.SignInRefused:
@@ -121,7 +131,7 @@ def my_settings(desk: SignedIn) -> Response:
 
 
 def _my_settings(desk: Desk, *, status: int = 200, faults: dict[str, str] | None = None) -> Response:
-    sessions = accounts.sessions_of(desk.session, desk.member.id, desk.now)
+    sessions = accounts.sessions_of(desk.session, desk.member.id, peoples_clock(desk.runtime))
     return desk.page("me.html", status=status, faults=faults or {}, sessions=sessions)
 
 

@@ -94,7 +94,7 @@
   const warn = () => {
     const place = find("#warn-lock");
     if (!place || !locksAt || isLocked) return;
-    const left = locksAt * 1000 - serviceNow(), near = left < 90000 * speed;
+    const near = locksAt - performance.now() < 90000;
     if (near && place.hidden) {
       const words_ = document.createElement("span"), stay = document.createElement("button");
       words_.textContent = `${say(words.locks, { seconds: 90 })} `;
@@ -129,7 +129,7 @@
       heard(); showCounts(told.counts);
       if (told.locked) { lock(); return; }
       showPresent(told.present || []);
-      locksAt = told.locks_at;
+      locksAt = told.locks_in === null ? null : performance.now() + told.locks_in * 1000;
       const drawn = find("[data-version]");
       const isFresh = seen === null ? drawn !== null && told.version !== drawn.dataset.version : told.version !== seen;
       if (isFresh && !isLocked) refresh();
