@@ -1,6 +1,5 @@
 """The ``aftercare`` command: the one place that knows both the service and its jobs."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -9,15 +8,6 @@ from service.commands import app, fail, running
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
-
-
-def main() -> None:
-    """Entry of the ``aftercare`` command. ``triage`` starts without the rest: it must be quick."""
-    if sys.argv[1:2] == ["triage"] and "--help" not in sys.argv:
-        from service.commands_triage import main as triage
-
-        sys.exit(triage(sys.argv[2:]))
-    app()
 
 
 @app.command()
@@ -106,4 +96,4 @@ def simulate(
 
 
 if __name__ == "__main__":
-    main()
+    app()

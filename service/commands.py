@@ -69,10 +69,12 @@ def running(needs_key: bool = True) -> Iterator["Runtime"]:
         runtime.close()
 
 
-@app.command()
-def triage() -> None:
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def triage(context: typer.Context) -> None:
     """Read JSON lines on standard input, write one assessment a line; --score BANK measures a bank."""
-    raise typer.Exit(2)
+    from service.commands_triage import main as read_all
+
+    raise typer.Exit(read_all(context.args))
 
 
 @app.command()
