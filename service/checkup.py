@@ -135,7 +135,8 @@ def _database_clock(runtime: Runtime) -> datetime | None:
     if runtime.engine.dialect.name != "postgresql":
         return None
     with runtime.engine.connect() as connection:
-        return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
 
 
 def _skew(whose: str, their_now: datetime, runtime: Runtime) -> Finding:

@@ -1,4 +1,4 @@
-"""Places in a list, as opaque words: a page goes on after the last row it showed, whatever was added since."""
+"""Places in a list, as opaque words: a page goes on after the last row shown, whatever was added since."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi import HTTPException as PageFault
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -90,7 +91,7 @@ def answer(
     from service.web.doors import error_page  # pages know the doors; the doors know nothing of this module
 
     words = f"{detail} ({more['error_id']})" if "error_id" in more else detail
-    page = error_page(request, HTTPException(status, words))
+    page = error_page(request, PageFault(status, words))
     page.headers.update(headers or {})
     return page
 
