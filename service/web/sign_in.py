@@ -55,8 +55,8 @@ def sign_in(request: Request, form: Form) -> Response:
     with session_on(runtime.engine) as session:
         try:
             token = accounts.sign_in(
-                session, now=peoples_clock(runtime), email=email, password=password, address=address_of(request),
-                agent=request.headers.get("user-agent"),
+                session, now=peoples_clock(runtime), email=email, password=password,
+                address=address_of(request), agent=request.headers.get("user-agent"),
             )  # fmt: skip
         except accounts.SignInRefused:
             return _outside(
