@@ -70,7 +70,8 @@ class Examples:
         """Rows x features, each row of length about one."""
         values, columns, starts = [], [], [0]
         for some in self.signals:
-            places = [(known[name], many) for name, many in some.items() if name in known]
+            # sorted: the order of a set of words changes from run to run, the model must not
+            places = sorted((known[name], many) for name, many in some.items() if name in known)
             size = np.sqrt(sum(many for _, many in places)) or 1.0
             columns += [place for place, _ in places]
             values += [many / size for _, many in places]
