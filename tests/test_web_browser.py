@@ -80,6 +80,22 @@ def test_two_browsers_race_and_the_second_is_told_in_place(site: Site, clock: Se
     expect(kim.locator("#hero")).to_contain_text("Sam Ortega", timeout=3000)
 
 
+def test_a_page_that_refused_a_form_goes_on_living_and_keeps_what_was_typed(site: Site):
+    enroll(site.runtime)
+    text(site.runtime, ANA, RED_FLAG)
+    page = site.open(site.page_for(), f"/escalations/{the_escalation(site.runtime).id}")
+    page.get_by_role("link", name="Resolve").click()
+    page.get_by_label("What became of the patient").select_option("advice_given")
+    page.locator("#resolve-note").fill("Fine on the phone.")
+    page.get_by_role("button", name="Resolve and close").click()
+    expect(page.locator("#fault")).to_contain_text("Record how the patient was reached first")
+    expect(page.locator("#resolve-note")).to_have_value("Fine on the phone.")
+    page.wait_for_selector(".is-live")
+    text(site.runtime, ANA, "are you there")
+    expect(page.locator("#talk-region")).to_contain_text("are you there", timeout=3000)
+    expect(page.locator("#resolve-note")).to_have_value("Fine on the phone.")
+
+
 def test_a_colleague_typing_is_not_disturbed_by_what_arrives(site: Site):
     enroll(site.runtime)
     text(site.runtime, ANA, RED_FLAG)

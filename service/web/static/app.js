@@ -4,6 +4,8 @@
   const body = document.body;
   const words = JSON.parse(body.dataset.words || "{}");
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  // A form that was refused leaves its own address in the bar; the page it belongs to is another.
+  const here = body.dataset.here || location.pathname + location.search;
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -74,7 +76,7 @@
     busy = true;
     try {
       const regions = all("[data-region]").map((region) => `#${region.id}:outerMorph`).join(",");
-      if (regions) await htmx.ajax("GET", location.pathname + location.search, { target: "#main", swap: "none ignoreTitle:true", selectOOB: regions, headers: { "X-Live": "1" } });
+      if (regions) await htmx.ajax("GET", here, { target: "#main", swap: "none ignoreTitle:true", selectOOB: regions, headers: { "X-Live": "1" } });
       tick(); placeMark(); scrollTalk();
     } catch { /* the banner tells */ } finally {
       busy = false;
@@ -115,7 +117,7 @@
     const heading = document.createElement("h1"), count = document.createElement("p"), link = document.createElement("a");
     heading.textContent = words.locked; count.id = "lock-count"; count.textContent = counts ? `${counts.alarming} ${words.open}` : "";
     link.className = "button"; link.textContent = words.unlock;
-    link.href = `/sign-in?locked=1&next=${encodeURIComponent(location.pathname + location.search)}`;
+    link.href = `/sign-in?locked=1&next=${encodeURIComponent(here)}`;
     door.append(heading, count, link); screen.append(door);
     body.classList.add("locked"); body.append(screen); link.focus();
   };
@@ -135,7 +137,7 @@
       if (isFresh && !isLocked) refresh();
       seen = told.version;
     });
-    source.addEventListener("ended", () => { source.close(); location.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`; });
+    source.addEventListener("ended", () => { source.close(); location.href = `/sign-in?next=${encodeURIComponent(here)}`; });
     source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { source.close(); setTimeout(listen, 3000); } });
   };
   const watch = () => { if (topic && Date.now() - lastWord > STALE_AFTER) showState(true); };
@@ -176,7 +178,7 @@
   });
 
   // ---- drafts: what was typed survives an expired session and a lost race, on this tab only
-  const draftKey = (field) => `draft:${location.pathname}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
+  const draftKey = (field) => `draft:${here}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
   const keepDraft = (event) => { const field = event.target; if (field.matches("[data-draft]")) sessionStorage.setItem(draftKey(field), field.value); };
   const restoreDrafts = () => {
     for (const field of all("[data-draft]")) {
