@@ -1,6 +1,8 @@
 """Rules and learned reader, put together so that the result always fails towards a person."""
 
 import importlib
+import re
+from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
@@ -11,6 +13,18 @@ from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
 
 WORDS_LEFT = 5
+MOST_PIECES = 4
+CLAUSE_END = re.compile(r"[.,;:!?\n]+\s*")
+WORD = re.compile(r"\w+")
+COURTESY = frozenset(
+    (
+        "ok okay k hi hello hey hiya dear good morning afternoon evening thanks thank you thx ty tysm many "
+        "again so much a lot bye goodbye please pls plz call me ring let know doc doctor dr nurse there god "
+        "bless take care sorry and hola buenos buenas dias días tardes noches oiga señorita senorita "
+        "doctora gracias muchas mil por favor porfa fa llámeme llameme llámenme llamenme saludos "
+        "bendiciones adios adiós dios los bendiga"
+    ).split()
+)
 
 
 class Reading(Protocol):
@@ -53,7 +67,7 @@ def assess(
     understood.
     """
     try:
-        rules = read_rules(text, asked, language, context)
+        rules = _read_twice(text, asked, language, context)
     except Exception:  # promise: triage fails towards a human
         return Assessment(Urgency.ROUTINE, False, (), None, _version())
     weigh = _learned_reader()
@@ -63,12 +77,71 @@ def assess(
         if yes_or_no(text) is not None:  # a bare yes or no means what the question makes of it, nothing more
             return _assessment(rules, rules.urgency, rules.understood, ())
         reading = weigh(text, asked, language, rules.findings, rules.features)
-        urgency = Urgency(reading.urgency)
+        urgency, quiet, weighed = Urgency(reading.urgency), reading.is_none, reading.weighed
+        if urgency < Urgency.URGENT:
+            urgency, quiet, weighed = _piece_by_piece(text, asked, language, rules, weigh, quiet, weighed)
         if urgency is Urgency.EMERGENCY and _told_whole(text, rules):
             urgency = Urgency.URGENT
-        return combine(rules, urgency, reading.is_none, reading.weighed)
+        return combine(rules, urgency, quiet, weighed)
     except Exception:
         return _with_unsure(rules)
+
+
+def _read_twice(text: str, asked: str | None, language: str | None, context: Context | None) -> RuleReading:
+    """The rules on the text and on the text without its courtesies: "collapsed, thanks" is "collapsed"."""
+    rules = read_rules(text, asked, language, context)
+    bare = without_courtesy(text)
+    if bare == text:
+        return rules
+    again = read_rules(bare, asked, language, context)
+    if again.urgency <= rules.urgency:
+        return rules
+    moved = []
+    for finding in again.findings:
+        start = text.find(finding.words)
+        if start >= 0:
+            moved.append(replace(finding, start=start, end=start + len(finding.words)))
+    return replace(rules, urgency=again.urgency, understood=again.understood, findings=tuple(moved))
+
+
+def without_courtesy(text: str) -> str:
+    """``text`` without the clauses that only greet, thank or ask for a call; the text itself when nothing is
+    left then."""
+    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+    kept = [clause for clause in clauses if not COURTESY.issuperset(WORD.findall(clause.lower()))]
+    return ", ".join(kept) if kept and len(kept) < len(clauses) else text
+
+
+def _piece_by_piece(
+    text: str,
+    asked: str | None,
+    language: str | None,
+    rules: RuleReading,
+    weigh: Weigh,
+    quiet: bool,
+    weighed: tuple[Weight, ...],
+) -> tuple[Urgency, bool, tuple[Weight, ...]]:
+    """What the reader says of the parts, where it raised nothing over the whole text.
+
+    A reader that weighs all words together can be talked out of "cant walk" by ", thanks". So each clause
+    with words the rules were unsure of is read alone, and so is the text without its courtesies.
+    """
+    urgency = Urgency.NONE
+    for piece in pieces(text, rules.unsure):
+        reading = weigh(piece, asked, language, (), ())
+        quiet = quiet and reading.is_none
+        if Urgency(reading.urgency) > urgency:
+            urgency, weighed = Urgency(reading.urgency), reading.weighed
+    return urgency, quiet, weighed
+
+
+def pieces(text: str, unsure: tuple[Finding, ...]) -> list[str]:
+    """The clauses that hold unsure words, and the text without clauses of mere courtesy, when these differ
+    from the text itself. At most MOST_PIECES, so that reading stays linear."""
+    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+    found = [clause for clause in clauses if any(finding.words in clause for finding in unsure)]
+    bare = without_courtesy(text)
+    return [piece for piece in dict.fromkeys([bare, *found]) if piece != text][:MOST_PIECES]
 
 
 def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[Weight, ...]) -> Assessment:
