@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Protocol
 
+from messages.reply import reaction_to
 from messages.triage.answers import yes_or_no
 from messages.triage.assessment import Assessment, Context, Finding, RuleReading, Weight
 from messages.triage.catalogue import catalogue
@@ -14,6 +15,7 @@ from messages.urgency import Urgency, worst
 
 WORDS_LEFT = 5
 MOST_PIECES = 4
+MAIN_CLAUSE = 0.5
 CLAUSE_END = re.compile(r"[.,;:!?\n]+\s*")
 WORD = re.compile(r"\w+")
 COURTESY = frozenset(
@@ -78,6 +80,7 @@ def assess(
             return _assessment(rules, rules.urgency, rules.understood, ())
         reading = weigh(text, asked, language, rules.findings, rules.features)
         urgency, quiet, weighed = Urgency(reading.urgency), reading.is_none, reading.weighed
+        quiet = quiet and reaction_to(text) is None  # a thumb on our question denies nothing
         if urgency < Urgency.URGENT:
             urgency, quiet, weighed = _piece_by_piece(text, asked, language, rules, weigh, quiet, weighed)
         if urgency is Urgency.EMERGENCY and _told_whole(text, rules):
@@ -124,7 +127,8 @@ def _piece_by_piece(
     """What the reader says of the parts, where it raised nothing over the whole text.
 
     A reader that weighs all words together can be talked out of "cant walk" by ", thanks". So each clause
-    with words the rules were unsure of is read alone, and so is the text without its courtesies.
+    with words the rules were unsure of, where it is the main part, is read alone, and so is the text
+    without its courtesies.
     """
     urgency = Urgency.NONE
     for piece in pieces(text, rules.unsure):
@@ -139,7 +143,11 @@ def pieces(text: str, unsure: tuple[Finding, ...]) -> list[str]:
     """The clauses that hold unsure words, and the text without clauses of mere courtesy, when these differ
     from the text itself. At most MOST_PIECES, so that reading stays linear."""
     clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
-    found = [clause for clause in clauses if any(finding.words in clause for finding in unsure)]
+    found = [
+        clause
+        for clause in clauses
+        if len(clause) >= MAIN_CLAUSE * len(text) and any(finding.words in clause for finding in unsure)
+    ]
     bare = without_courtesy(text)
     return [piece for piece in dict.fromkeys([bare, *found]) if piece != text][:MOST_PIECES]
 
@@ -150,7 +158,7 @@ def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[We
     if urgency >= Urgency.URGENT:
         return _assessment(rules, worst(urgency, _unsure_urgency(rules)), True, weighed, rules.unsure)
     unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
-    if unknown and quiet and urgency is Urgency.NONE:
+    if unknown and quiet and urgency is Urgency.NONE and not rules.unsure:
         return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), weighed)
     return _assessment(rules, urgency, rules.understood, weighed)
 
