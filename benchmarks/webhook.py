@@ -157,13 +157,17 @@ def bare_commits(url: str, count: int) -> float:
     return count / seconds
 
 
+def _note(report: dict) -> str:
+    return "50/95/99 %: " + "/".join(f"{report['ms'][share]:g}" for share in ("50", "95", "99")) + " ms"
+
+
 def measure(lines: dict[str, Line], urls: dict[str, str], count: int, seed: int, folder: Path) -> None:
     """One round of everything, in turns."""
     for name, url in urls.items():
         report = ours(url, count, seed, folder)
         lines[f"ours {name}"].rounds.append(report["per_second"])
-        lines[f"ours {name}"].note = "50/95/99 %: {50}/{95}/{99} ms".format_map(report["ms"])
+        lines[f"ours {name}"].note = _note(report)
         report = minimal(url, count, seed, folder)
         lines[f"minimal {name}"].rounds.append(report["per_second"])
-        lines[f"minimal {name}"].note = "50/95/99 %: {50}/{95}/{99} ms".format_map(report["ms"])
+        lines[f"minimal {name}"].note = _note(report)
         lines[f"commits {name}"].rounds.append(bare_commits(url, count))

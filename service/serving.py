@@ -6,6 +6,7 @@ from types import FrameType
 
 import uvicorn
 
+from messages.triage import assess
 from service.app import create_app
 from service.db import current_revision, newest_revision, session_on, upgrade
 from service.planning import pin
@@ -71,6 +72,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         server_header=False,
     )
     runtime.bound_host = host
+    assess("numb foot", None)  # read the catalogue now: the first thirty replies would each read it at once
     Server(config, runtime).run()
 
 
