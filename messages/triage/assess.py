@@ -158,7 +158,7 @@ def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[We
     if urgency >= Urgency.URGENT:
         return _assessment(rules, worst(urgency, _unsure_urgency(rules)), True, weighed, rules.unsure)
     unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
-    if unknown and quiet and urgency is Urgency.NONE and not rules.unsure:
+    if unknown and quiet and urgency is Urgency.NONE and not _unsure_present(rules):
         return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), weighed)
     return _assessment(rules, urgency, rules.understood, weighed)
 
@@ -179,6 +179,10 @@ def _with_unsure(rules: RuleReading) -> Assessment:
     """The rules without a learned reader beside them: every word they were unsure of counts."""
     raised = _unsure_urgency(rules)
     return _assessment(rules, raised, rules.understood or raised > Urgency.NONE, (), rules.unsure)
+
+
+def _unsure_present(rules: RuleReading) -> bool:
+    return any(finding.status == "present" for finding in rules.unsure)
 
 
 def _unsure_urgency(rules: RuleReading) -> Urgency:

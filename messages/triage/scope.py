@@ -16,6 +16,11 @@ _NEAR, _FAR = 7, 14
 # What happened once matters even when it is over: someone who fainted, fell or coughed blood needs a call.
 _EVENTS = frozenset(("faint", "fall", "coughing_blood"))
 
+# "No fever, just peed myself": what follows is what there is.
+_EXCEPT = frozenset(("just", "only", "except", "solo", "solamente", "nomas"))
+# "No numbness, peed myself", "no chest pain and i fell": a sentence of one's own ends the list of denials.
+_OWN = frozenset(("i", "im", "ive", "my", "myself", "himself", "herself", "me", "mi", "mis", "se"))
+
 
 @dataclass(slots=True)
 class Hit:
@@ -149,16 +154,20 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
         for index in range(other.start, min(other.end, hit.start))
     }  # fmt: skip
     index, linked = hit.start - 1, False
+    own = any(word in _OWN for word in words[hit.start : hit.end])
+    if words[hit.start] in _EXCEPT and hit.start and words[hit.start - 1] == ",":
+        return False
     while index >= 0 and segments[index] == segments[hit.start]:
         if index in denials and index not in pseudo:
             return not _answers_first(index, hit, matches)
         if index in covered and not _inside(hit, covered[index]):
             other = covered[index]
-            if other.status == "denied" and (linked or index + 1 in ends_of or other.end >= hit.start):
-                return True
-            return False
+            carried = linked or index + 1 in ends_of or other.end >= hit.start
+            return other.status == "denied" and carried and not (linked and own)
         if words[index] in (",", "/", "-", "&") or index in links:
             linked = True
+        elif words[index] in _OWN:
+            own = True
         elif not (index in light or words[index] in ('"', "(", "*")):
             return False
         index -= 1
