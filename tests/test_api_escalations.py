@@ -275,4 +275,10 @@ def test_the_scoreboard_counts_what_was_done_and_names_nobody(runtime: Runtime, 
         "contacted_in_time": 1,
         "contact_was_due": 1,
     }
+    safety = answer.json()["safety"]
+    urgent = next(row for row in safety["by_urgency"] if row["urgency"] == "urgent")
+    assert urgent["acknowledge"] == {"count": 1, "median": 4.0, "p95": 4.0, "inside": 1.0}
+    assert urgent["contact"] == {"count": 1, "median": 6.0, "p95": 6.0, "inside": 1.0}
+    assert [row["hour"] for row in safety["by_hour"]] == [10]
+    assert set(safety) >= {"silent_patients", "escalations_per_100_patient_days", "false_alarm_share"}
     assert "+1312" not in answer.text

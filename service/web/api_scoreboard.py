@@ -1,5 +1,6 @@
 """``/api/v1/scoreboard``: how well the clinic watches, in figures of the last thirty days."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from service.db import reading
+from service.safety_figures import Board, safety_board
 from service.scoreboard import SPAN, Scoreboard, Speed, scoreboard
 from service.web.api_doors import Now, RuntimeOf
 from service.web.api_route import ApiRoute
@@ -19,7 +21,8 @@ router = APIRouter(prefix="/scoreboard", route_class=ApiRoute, tags=["scoreboard
 def show_scoreboard(runtime: RuntimeOf, now: Now) -> Response:
     """Counts and times only: nothing of any one patient, so no row in the audit trail."""
     with reading(runtime.engine) as session:
-        return JSONResponse(_as_json(scoreboard(session, runtime.site, now)))
+        safety = safety_board(session, runtime.site, now, now - SPAN)
+        return JSONResponse(_as_json(scoreboard(session, runtime.site, now)) | {"safety": _safety(safety)})
 
 
 def _as_json(board: Scoreboard) -> dict[str, Any]:
@@ -34,6 +37,19 @@ def _as_json(board: Scoreboard) -> dict[str, Any]:
         "answers": [
             {"check_in": key, "answered": answered, "asked": asked} for key, answered, asked in board.answers
         ],
+    }
+
+
+def _safety(board: Board) -> dict[str, Any]:
+    """Minutes to acknowledge and to contact by urgency and by clinic-local hour; shares of what was due."""
+    return {
+        "by_urgency": [asdict(figures) for figures in board.by_urgency],
+        "by_hour": [asdict(figures) for figures in board.by_hour],
+        "silent_patients": board.silent_patients,
+        "patient_days": board.patient_days,
+        "escalations_per_100_patient_days": board.escalations_per_100_patient_days,
+        "false_alarms": board.false_alarms,
+        "false_alarm_share": board.false_alarm_share,
     }
 
 

@@ -6,7 +6,8 @@ from fastapi.responses import Response
 from messages.protocol import text_of
 from messages.sms import segments
 from service.plots import stacked_bars
-from service.scoreboard import scoreboard
+from service.safety_figures import safety_board
+from service.scoreboard import SPAN, scoreboard
 from service.web.doors import PageRoute, SignedIn
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -16,6 +17,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 def scoreboard_page(desk: SignedIn) -> Response:
     """Figures of the last thirty days; no patient in them."""
     board = scoreboard(desk.session, desk.runtime.site, desk.now)
+    safety = safety_board(desk.session, desk.runtime.site, desk.now, desk.now - SPAN)
     texts = [
         (day[-5:], (("good", good), ("way", way), ("bad", bad))) for day, good, way, bad in board.texts_by_day
     ]
@@ -23,7 +25,13 @@ def scoreboard_page(desk: SignedIn) -> Response:
         (day, (("routine", routine), ("urgent", urgent), ("emergency", emergency)))
         for day, routine, urgent, emergency in board.replies_by_day
     ]
-    return desk.page("scoreboard.html", board=board, texts=stacked_bars(texts), replies=stacked_bars(replies))
+    return desk.page(
+        "scoreboard.html",
+        board=board,
+        safety=safety,
+        texts=stacked_bars(texts),
+        replies=stacked_bars(replies),
+    )
 
 
 @router.get("/settings")
