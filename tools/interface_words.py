@@ -1,6 +1,6 @@
 """Every sentence of the interface that has no translation yet: prints them as TOML for a language.
 
-    .venv/bin/python tools/interface_words.py es
+.venv/bin/python tools/interface_words.py es
 """
 
 import json

@@ -43,7 +43,7 @@ def metrics(request: Request) -> Response:
 
 
 def is_open_here(request: Request, runtime: Runtime) -> bool:
-    """Whether the server listens on loopback only. A proxy on this machine speaks for others: not open then."""
+    """Whether the server listens on loopback only. A proxy here speaks for others: not open then."""
     if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
         return False
     if runtime.bound_host == "localhost":
