@@ -46,3 +46,11 @@ def test_the_words_found_are_where_the_patient_wrote_them() -> None:
         assert assessment.findings
         for finding in assessment.findings:
             assert text[finding.start : finding.end] == finding.words
+
+
+@pytest.mark.parametrize(
+    "text", ["no numbness or tingling", "no fever chills or rash", "No fever, no chest pain"]
+)
+def test_an_unprompted_list_of_denials_needs_nobody(text: str) -> None:
+    assert assess(text).urgency is Urgency.NONE
+    assert assess(f"{text} but my leg drags").urgency >= Urgency.URGENT

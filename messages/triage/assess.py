@@ -92,7 +92,7 @@ def assess(
 
 def _read_twice(text: str, asked: str | None, language: str | None, context: Context | None) -> RuleReading:
     """The rules on the text and on the text without its courtesies: "collapsed, thanks" is "collapsed"."""
-    rules = read_rules(text, asked, language, context)
+    rules = _as_denial(read_rules(text, asked, language, context), text, asked, language, context)
     bare = without_courtesy(text)
     if bare == text:
         return rules
@@ -105,6 +105,21 @@ def _read_twice(text: str, asked: str | None, language: str | None, context: Con
         if start >= 0:
             moved.append(replace(finding, start=start, end=start + len(finding.words)))
     return replace(rules, urgency=again.urgency, understood=again.understood, findings=tuple(moved))
+
+
+def _as_denial(
+    rules: RuleReading, text: str, asked: str | None, language: str | None, context: Context | None
+) -> RuleReading:
+    """ "No numbness or tingling" says the same unprompted as in answer to the symptoms question, where a list
+    of denials with nothing unknown left in it needs nobody."""
+    denied = bool(rules.findings) and all(finding.status == "denied" for finding in rules.findings)
+    if rules.understood or asked not in (None, "general") or not denied or _unsure_present(rules):
+        return rules
+    again = read_rules(text, "symptoms", language, context)
+    still_denied = all(finding.status == "denied" for finding in again.findings)
+    if again.urgency is Urgency.NONE and again.understood and still_denied and not _unsure_present(again):
+        return replace(again, answer=None)
+    return rules
 
 
 def without_courtesy(text: str) -> str:
