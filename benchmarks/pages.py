@@ -65,6 +65,7 @@ def addresses(patients: int = PATIENTS) -> dict[str, str]:
         "patients": "/patients",
         "one patient": f"/patients/{_id('a', some)}",
         "one escalation": f"/escalations/{_id('d', some)}",
+        "scoreboard, counted within the minute": "/scoreboard",
     }
 
 

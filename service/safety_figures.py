@@ -11,7 +11,9 @@ from math import ceil
 from statistics import median
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import case as sql_case
 from sqlalchemy import func
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from messages.site import Site
@@ -129,41 +131,39 @@ def safety_board(session: Session, site: Site, now: datetime, since: datetime) -
 
 
 def _cases(session: Session, since: datetime, now: datetime) -> list[Case]:
+    """What was raised since, each with its first acknowledgement and contact after that moment."""
+    event = EscalationEvent
     rows = session.exec(
-        select(Escalation).where(Escalation.raised_at >= since, Escalation.raised_at <= now)
-    ).all()
-    ids = [row.id for row in rows]
-    acknowledged, contacted = _events(session, ids, "acknowledged"), _events(session, ids, "contacted")
+        select(
+            Escalation.urgency,
+            Escalation.raised_at,
+            Escalation.acknowledge_by,
+            Escalation.contact_by,
+            Escalation.disposition,
+            func.min(event.at),
+            func.min(sql_case((col(event.kind) == "contacted", event.at))),
+        )
+        .outerjoin(
+            event,
+            (col(event.escalation_id) == Escalation.id)
+            & col(event.kind).in_(("acknowledged", "contacted"))
+            & (col(event.at) >= Escalation.raised_at),
+        )
+        .where(Escalation.raised_at >= since, Escalation.raised_at <= now)
+        .group_by(Escalation.id)
+    )
     return [
         Case(
-            urgency=Urgency(row.urgency),
-            raised_at=row.raised_at,
-            acknowledge_by=row.acknowledge_by,
-            contact_by=row.contact_by,
-            acknowledged_at=_after(acknowledged.get(row.id, []) + contacted.get(row.id, []), row.raised_at),
-            contacted_at=_after(contacted.get(row.id, []), row.raised_at),
-            false_alarm=row.disposition == "false_alarm",
+            urgency=Urgency(urgency),
+            raised_at=raised_at,
+            acknowledge_by=acknowledge_by,
+            contact_by=contact_by,
+            acknowledged_at=acknowledged_at,
+            contacted_at=contacted_at,
+            false_alarm=disposition == "false_alarm",
         )
-        for row in rows
+        for urgency, raised_at, acknowledge_by, contact_by, disposition, acknowledged_at, contacted_at in rows
     ]
-
-
-def _events(session: Session, ids: Sequence[str], kind: str) -> dict[str, list[datetime]]:
-    """When the given escalations had this event, by escalation."""
-    found: dict[str, list[datetime]] = {}
-    for start in range(0, len(ids), 500):
-        rows = session.exec(
-            select(EscalationEvent.escalation_id, EscalationEvent.at).where(
-                col(EscalationEvent.escalation_id).in_(ids[start : start + 500]), EscalationEvent.kind == kind
-            )
-        )
-        for escalation_id, at in rows:
-            found.setdefault(escalation_id, []).append(at)
-    return found
-
-
-def _after(times: Sequence[datetime], start: datetime) -> datetime | None:
-    return min((at for at in times if at >= start), default=None)
 
 
 def _patient_days(session: Session, since: datetime, now: datetime) -> float:
@@ -182,18 +182,21 @@ def _patient_days(session: Session, since: datetime, now: datetime) -> float:
 
 def silent_patients(session: Session, now: datetime) -> int:
     """Patients on a running course whose newest question went unanswered past its time."""
-    newest = (
-        select(PlanItem.enrollment_id, func.max(PlanItem.sent_at).label("sent_at"))
-        .where(col(PlanItem.asks).is_not(None), col(PlanItem.sent_at) <= now)
-        .group_by(col(PlanItem.enrollment_id))
-        .subquery()
+    later = aliased(PlanItem)
+    newer = select(later.id).where(
+        later.enrollment_id == PlanItem.enrollment_id,
+        col(later.asks).is_not(None),
+        col(later.sent_at) > PlanItem.sent_at,
+        col(later.sent_at) <= now,
     )
     return session.exec(
         select(func.count(func.distinct(Enrollment.patient_id)))
         .join(PlanItem, col(PlanItem.enrollment_id) == Enrollment.id)
-        .join(
-            newest,
-            (newest.c.enrollment_id == PlanItem.enrollment_id) & (newest.c.sent_at == PlanItem.sent_at),
+        .where(
+            PlanItem.status == "silent",
+            col(PlanItem.asks).is_not(None),
+            col(PlanItem.sent_at) <= now,
+            col(Enrollment.status).in_(("active", "paused")),
+            ~newer.exists(),
         )
-        .where(PlanItem.status == "silent", col(Enrollment.status).in_(("active", "paused")))
     ).one()

@@ -4,7 +4,7 @@ Anonymous looks are sent to the sign-in page and come back afterwards; acts need
 from our own pages (Origin, Sec-Fetch-Site) and the token of the session.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from service.db import reading, session_on
 from service.models import Member
 from service.runtime import Runtime
 from service.settings import is_loopback
-from service.web import render
+from service.web import render, seats
 from service.web.words import chosen, translate
 
 MOST_FIELDS = 60
@@ -152,19 +152,18 @@ def _seat(request: Request, stack: ExitStack) -> Desk | None:
     return Desk(request, runtime, visit.member, visit.csrf_token, now, session)
 
 
-def signed_in(request: Request) -> Iterator[Desk]:
+async def signed_in(request: Request) -> AsyncIterator[Desk]:
     """Any member may look. Anonymous: 303 to the sign-in page."""
-    with ExitStack() as stack:
-        desk = _seat(request, stack)
+    async with seats.seated(request, _seat) as desk:
         if desk is None:
             raise to_sign_in(request)
         yield desk
 
 
-def perhaps_signed_in(request: Request) -> Iterator[Desk | None]:
+async def perhaps_signed_in(request: Request) -> AsyncIterator[Desk | None]:
     """For pages that are open on the machine itself: the member, or None."""
-    with ExitStack() as stack:
-        yield _seat(request, stack)
+    async with seats.seated(request, _seat) as desk:
+        yield desk
 
 
 async def posted(request: Request) -> AsyncIterator[FormData]:
@@ -243,6 +242,8 @@ class PageRoute(APIRoute):
                 return await inner(request)
             except HTTPException as error:
                 return error_page(request, error)
+            finally:
+                await seats.leave(request)
 
         return answer
 

@@ -133,7 +133,7 @@ def _upcoming(desk: Desk, enrollment: Enrollment | None) -> list[talk.PlanLine]:
     if enrollment is None:
         return []
     texts = course_texts(desk.session, desk.runtime, enrollment)
-    lines = talk.plan_lines(desk.session, enrollment.id, texts)
+    lines = talk.plan_lines(desk.session, enrollment, texts)
     return [line for line in lines if line.item.status == "planned"][:3]
 
 

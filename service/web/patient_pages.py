@@ -140,7 +140,7 @@ def _page(
 def _plan(desk: Desk, course: Enrollment | None) -> list[talk.PlanLine]:
     if course is None:
         return []
-    return talk.plan_lines(desk.session, course.id, course_texts(desk.session, desk.runtime, course))
+    return talk.plan_lines(desk.session, course, course_texts(desk.session, desk.runtime, course))
 
 
 def _plot(desk: Desk, found: Patient, course: Enrollment | None) -> Any:

@@ -1,14 +1,16 @@
 """How the clinic does, and what its protocols say."""
 
+from datetime import datetime
+
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from messages.protocol import text_of
 from messages.sms import segments
 from service.plots import stacked_bars
-from service.safety_figures import safety_board
-from service.scoreboard import SPAN, scoreboard
-from service.web.doors import PageRoute, SignedIn
+from service.safety_figures import Board, safety_board
+from service.scoreboard import SPAN, Scoreboard, scoreboard
+from service.web.doors import Desk, PageRoute, SignedIn
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -16,8 +18,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/scoreboard")
 def scoreboard_page(desk: SignedIn) -> Response:
     """Figures of the last thirty days; no patient in them."""
-    board = scoreboard(desk.session, desk.runtime.site, desk.now)
-    safety = safety_board(desk.session, desk.runtime.site, desk.now, desk.now - SPAN)
+    board, safety, counted_at = desk.request.app.state.figures.counted("scoreboard", lambda: _counted(desk))
     texts = [
         (day[-5:], (("good", good), ("way", way), ("bad", bad))) for day, good, way, bad in board.texts_by_day
     ]
@@ -29,9 +30,16 @@ def scoreboard_page(desk: SignedIn) -> Response:
         "scoreboard.html",
         board=board,
         safety=safety,
+        counted_at=counted_at,
         texts=stacked_bars(texts),
         replies=stacked_bars(replies),
     )
+
+
+def _counted(desk: Desk) -> tuple[Scoreboard, Board, datetime]:
+    board = scoreboard(desk.session, desk.runtime.site, desk.now)
+    safety = safety_board(desk.session, desk.runtime.site, desk.now, desk.now - SPAN)
+    return board, safety, desk.now
 
 
 @router.get("/settings")

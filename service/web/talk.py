@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import union
+from sqlmodel import Session, col, select
 
-from service.models import OutboundMessage, PlanItem, Reply, StoredAssessment
+from service.models import Enrollment, OutboundMessage, PlanItem, Reply, StoredAssessment
 from service.web.queue_rows import marks_of
 
 MOST_LINES = 80
@@ -36,7 +37,7 @@ def conversation(
 ) -> list[Line]:
     """The last texts with one patient, or with a phone that belongs to nobody we know. Pages to members are
     not part of it; texts still to come and cancelled ones neither."""
-    heard = select(Reply).order_by(col(Reply.received_at).desc()).limit(most)
+    heard = select(Reply)
     said = select(OutboundMessage).where(
         OutboundMessage.kind != "page", col(OutboundMessage.status).not_in(("planned", "cancelled"))
     )
@@ -44,16 +45,18 @@ def conversation(
         OutboundMessage.status == "planned", col(OutboundMessage.kind).in_(("safety", "notice", "member"))
     )
     if patient_id is not None:
-        # A phone that two patients share: the reply is stored once, assessed for both.
+        # A phone that two patients share: the reply is stored once, assessed for both. Joined as a union each
+        # half has its index; as one condition PostgreSQL read half a million rows.
         both = select(StoredAssessment.reply_id).where(StoredAssessment.patient_id == patient_id)
-        heard = heard.where(or_(Reply.patient_id == patient_id, col(Reply.id).in_(both)))
+        own = select(Reply.id).where(Reply.patient_id == patient_id)
+        heard = heard.where(col(Reply.id).in_(union(own, both)))
         said = said.where(OutboundMessage.patient_id == patient_id)
         waiting = waiting.where(OutboundMessage.patient_id == patient_id)
     else:
         heard = heard.where(Reply.from_phone == phone, col(Reply.patient_id).is_(None))
         said = said.where(OutboundMessage.to_phone == phone)
         waiting = waiting.where(OutboundMessage.to_phone == phone)
-    replies = session.exec(heard).all()
+    replies = session.exec(heard.order_by(col(Reply.received_at).desc()).limit(most)).all()
     sent = session.exec(said.order_by(col(OutboundMessage.created_at).desc()).limit(most)).all()
     queued = session.exec(waiting.limit(most)).all()
     marks = marks_of(session, [reply.id for reply in replies])
@@ -99,14 +102,16 @@ class PlanLine:
     text: str
 
 
-def plan_lines(session: Session, enrollment_id: str, texts: dict[str, str]) -> list[PlanLine]:
+def plan_lines(session: Session, course: Enrollment, texts: dict[str, str]) -> list[PlanLine]:
     """The plan of one enrollment by due time. ``texts``: check-in key to wording, where nothing went out."""
     items = session.exec(
-        select(PlanItem).where(PlanItem.enrollment_id == enrollment_id).order_by(col(PlanItem.due_at))
+        select(PlanItem).where(PlanItem.enrollment_id == course.id).order_by(col(PlanItem.due_at))
     ).all()
     sent = session.exec(
         select(OutboundMessage.plan_item_id, OutboundMessage.body).where(
-            OutboundMessage.enrollment_id == enrollment_id, OutboundMessage.kind == "check_in"
+            OutboundMessage.patient_id == course.patient_id,  # has an index; the course alone has none
+            OutboundMessage.enrollment_id == course.id,
+            OutboundMessage.kind == "check_in",
         )
     ).all()
     bodies = {item_id: body for item_id, body in sent if item_id}
