@@ -17,9 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs import (
     catch_up,
     complete_enrollments,
+    delete_expired,
     flag_silence,
     heartbeat,
     page_on_call,
+    redact_at_carrier,
     seal_audit,
     send_due,
     send_reminders,
@@ -59,6 +61,8 @@ JOBS = (
     Job("catch_up", catch_up.run, 60),
     Job("heartbeat", heartbeat.run, 60),
     Job("complete_enrollments", complete_enrollments.run, 300),
+    Job("redact_at_carrier", redact_at_carrier.run, 60),
+    Job("delete_expired", delete_expired.run, 600),
 )
 MARK_EVERY_SECONDS = 5
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from messages.retention import Retention
 from messages.site_defaults import (
     DAYS,
     Hours,
@@ -46,7 +47,8 @@ class Site:
     local to it. ``targets``, ``ladder``: by urgency (``"emergency"``, ``"urgent"``).
     ``acknowledgement_lasts``: those two and ``"routine"``. ``holiday_country``: the service adds that
     country's holidays to ``holidays`` before it asks for a deadline; ``""``: none. ``day_starts``: the
-    clinic-local time at which what was found overnight is put before the team.
+    clinic-local time at which what was found overnight is put before the team. ``retention``: how long each
+    kind of row is kept.
     """
 
     clinic_name: str = "Sample Spine Clinic"
@@ -60,6 +62,7 @@ class Site:
     acknowledgement_lasts: Mapping[str, timedelta] = field(default_factory=default_lasts)
     ladder: Mapping[str, tuple[Tier, ...]] = field(default_factory=default_ladder)
     day_starts: time = time(9, 30)
+    retention: Retention = Retention()
 
 
 DEFAULT_SITE = Site()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from messages.retention import KINDS, Retention, read_retention
 from messages.site_defaults import (
     DAYS,
     Hours,
@@ -50,6 +51,7 @@ _TABLES = (
     "acknowledgement_lasts",
     "ladder",
     "day",
+    "retention",
 )
 _LONGEST = {"name": 40, "phone": 24}
 _PAGED = (Urgency.EMERGENCY, Urgency.URGENT)
@@ -76,6 +78,7 @@ def read_site(text: str, filename: str) -> dict[str, Any]:
         "targets": _over(default_targets(), _each(file, "targets", _PAGED, _target)),
         "acknowledgement_lasts": _over(default_lasts(), lasts),
         "ladder": _over(default_ladder(), _each(file, "ladder", _PAGED, _tiers)),
+        "retention": Retention(**_each(file, "retention", KINDS, read_retention)),
     }
 
 

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
+from service import commands_record
 from service.commands import app, fail, running
 
+PARTS = (commands_record,)  # each adds its commands to the app when it is imported
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 

@@ -562,3 +562,60 @@ class LabelledCase(SQLModel, table=True):
     note: str | None = None
     member: str
     at: datetime
+
+
+class LegalHold(SQLModel, table=True):
+    """Nothing about this patient may be deleted or redacted until it is lifted. One at a time; earlier ones
+    stay. ``reason`` is for the team and stays out of the audit trail, which names the hold by its id."""
+
+    __tablename__ = "legal_holds"
+    __table_args__ = (
+        Index(
+            "uq_legal_holds_one_standing",
+            "patient_id",
+            unique=True,
+            sqlite_where=text("lifted_at IS NULL"),
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+    )
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    patient_id: str = Field(foreign_key="patients.id", index=True)
+    reason: str = Field(sa_type=Text)
+    set_by: str
+    set_at: datetime
+    lifted_reason: str | None = Field(default=None, sa_type=Text)
+    lifted_by: str | None = None
+    lifted_at: datetime | None = None
+
+
+class Redaction(SQLModel, table=True):
+    """A text whose words were taken out, who did it and why (a word of our own list). Never the text."""
+
+    __tablename__ = "redactions"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    reply_id: str | None = Field(default=None, foreign_key="replies.id", unique=True)
+    message_id: str | None = Field(default=None, foreign_key="outbound_messages.id", unique=True)
+    why: str
+    by: str
+    at: datetime
+
+
+class CarrierRedaction(SQLModel, table=True):
+    """A text whose words and pictures are to be taken out of the carrier's own log too, until that is done.
+
+    Stands alone: it outlives the text's own row. ``refused``: the carrier never will.
+    """
+
+    __tablename__ = "carrier_redactions"
+    __table_args__ = (
+        _one_of("status", "status", ("waiting", "done", "refused")),
+        Index("ix_carrier_redactions_status_next_at", "status", "next_at"),
+    )
+    carrier_sid: str = Field(primary_key=True)
+    has_media: bool = False
+    status: str = "waiting"
+    tries: int = 0
+    next_at: datetime
+    queued_at: datetime
+    done_at: datetime | None = None
+    error_code: str | None = None

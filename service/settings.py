@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from ipaddress import ip_address
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     clock_offset: float = 0
     allowed_hosts: str | None = None
+    carrier_redaction: str = "off"
 
     @classmethod
     def settings_customise_sources(
@@ -130,6 +132,13 @@ class Settings(BaseSettings):
         QuietHours.parse(value)
         return value
 
+    @field_validator("carrier_redaction")
+    @classmethod
+    def _off_or_days(cls, value: str) -> str:
+        if value != "off" and not (value.isdecimal() and 1 <= int(value) <= 3650):
+            raise ValueError("must be off, or after how many days (1 to 3650) the carrier forgets a text")
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -153,6 +162,11 @@ class Settings(BaseSettings):
         if self.pace is not None:
             return float(self.pace)
         return 1.0 if self.carrier == "twilio" else 0.0
+
+    @property
+    def carrier_forgets_after(self) -> timedelta | None:
+        """After how long the carrier is told to forget the words of a text; None: it is never told."""
+        return None if self.carrier_redaction == "off" else timedelta(days=int(self.carrier_redaction))
 
     @cached_property
     def quiet(self) -> QuietHours:

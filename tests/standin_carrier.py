@@ -173,6 +173,21 @@ class StandIn:
 
     # -- REST ------------------------------------------------------------------------------------------------
 
+    def redact(self, sid: str) -> Text | None:
+        """Empty the body of one text, as the carrier does when it is told to."""
+        with self.lock:
+            found = next((text for text in self.log if text.sid == sid), None)
+            if found is not None:
+                found.body = ""
+        return found
+
+    def delete_media(self, sid: str) -> bool:
+        with self.lock:
+            found = next((text for text in self.log if text.sid == sid and text.media), None)
+            if found is not None:
+                found.media -= 1
+        return found is not None
+
     def next_answer(self) -> str:
         with self.lock:
             if self.script:

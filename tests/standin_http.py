@@ -59,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         standin = self.standin
         answer = standin.next_answer()
         standin.posts[answer] += 1
+        if one := re.search(r"/Messages/(SM\w+)\.json", self.path):
+            return self._redact(one[1], form, answer)
         fault = _form_fault(form)
         if fault:
             return self._json(400, {"code": fault, "message": "refused", "status": 400})
@@ -92,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
             status = standin.log_answers.popleft()
             if status != 200:
                 return self._json(status, {"message": "log unreadable"})
+        if one := re.search(r"/Messages/(SM\w+)/Media\.json", parts.path):
+            return self._json(200, _media(standin, one[1]))
         if parts.path.endswith("/Messages.json"):
             return self._json(200, standin.page(query))
         if parts.path.endswith("/IncomingPhoneNumbers.json"):
@@ -99,6 +103,29 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path == f"/2010-04-01/Accounts/{ACCOUNT}.json":
             return self._json(200, {"sid": ACCOUNT, "status": "active", "friendly_name": "stand-in"})
         return self._json(404, {"code": 20404, "message": "not found", "status": 404})
+
+    def do_DELETE(self) -> None:
+        if not self._allowed():
+            return self._json(401, {"code": 20003, "message": "Authenticate", "status": 401})
+        one = re.search(r"/Messages/(SM\w+)/Media/ME\w+\.json", self.path)
+        if one and self.standin.delete_media(one[1]):
+            return self._raw(204, b"")
+        return self._json(404, {"code": 20404, "message": "not found", "status": 404})
+
+    def _redact(self, sid: str, form: dict[str, str], answer: str) -> None:
+        """An update with an empty body: the one change the carrier allows to a text that is done."""
+        if answer == BUSY:
+            return self._json(
+                429, {"code": 20429, "message": "slow", "status": 429}, self.standin.retry_after
+            )
+        if answer == BROKEN:
+            return self._json(503, {"message": "down"})
+        if form != {"Body": ""}:
+            return self._json(400, {"code": 21602, "message": "only an empty body", "status": 400})
+        text = self.standin.redact(sid)
+        if text is None:
+            return self._json(404, {"code": 20404, "message": "not found", "status": 404})
+        return self._json(200, text.as_json())
 
     def _allowed(self) -> bool:
         wanted = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
@@ -138,6 +165,12 @@ def _form_fault(form: dict[str, str]) -> int | None:
     if not form.get("From") and not form.get("MessagingServiceSid"):
         return 21603
     return None
+
+
+def _media(standin: "StandIn", sid: str) -> dict[str, Any]:
+    count = next((text.media for text in standin.log if text.sid == sid), 0)
+    found = [{"sid": f"ME{place:032d}", "parent_sid": sid, "account_sid": ACCOUNT} for place in range(count)]
+    return {"media_list": found, "next_page_uri": None, "page": 0, "page_size": 50}
 
 
 def _numbers(standin: "StandIn") -> dict[str, Any]:

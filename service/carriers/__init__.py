@@ -78,6 +78,13 @@ class Carrier(Protocol):
         """The carrier's log, newest first, of texts ``in`` or ``out`` since a time. Raises CarrierError."""
         ...
 
+    def redact(self, carrier_sid: str, *, has_media: bool) -> bool:
+        """Take the words and pictures of one text out of the carrier's own log; its time and fate stay.
+
+        False: it has no such text (any more). Doing it again changes nothing. Raises CarrierError.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...

@@ -74,6 +74,16 @@ class SimulatorCarrier:
             rows = session.exec(wanted.order_by(col(SimulatedText.created_at).desc())).all()
         return [_logged(row) for row in rows]
 
+    def redact(self, carrier_sid: str, *, has_media: bool) -> bool:
+        """Empty a text on its simulated phone; False when there is none such."""
+        with session_on(self._engine) as session:
+            row = session.get(SimulatedText, carrier_sid)
+            if row is not None:
+                row.body = ""
+                session.add(row)
+            session.commit()
+        return row is not None
+
     def close(self) -> None:
         """Nothing to let go of: the engine belongs to the process."""
 

@@ -22,6 +22,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from service.carriers import Accepted, CarrierError, LoggedMessage, Sending
 from service.carriers.twilio_codes import lookup
+from service.carriers.twilio_setup import address_faults
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,23 @@ class TwilioCarrier:
                     found.append(logged)
         return found
 
+    def redact(self, carrier_sid: str, *, has_media: bool) -> bool:
+        """Empty a text's body in the carrier's log and delete its pictures; False when it has none such.
+
+        Raises CarrierError. The same again changes nothing.
+        """
+        with self._client() as client:
+            try:
+                if has_media:
+                    for picture in client.messages(carrier_sid).media.list(limit=20):
+                        client.messages(carrier_sid).media(picture.sid).delete()
+                client.messages(carrier_sid).update(body="")
+            except (TwilioRestException, TwilioServiceException) as error:
+                if int(error.status) == 404:
+                    return False
+                raise
+        return True
+
     def check_access(self) -> datetime:
         """Ask the carrier who we are; its own time. Raises CarrierError when account or token are refused."""
         with self._client() as client:
@@ -149,12 +167,12 @@ class TwilioCarrier:
                 service = client.messaging.v1.services(self.messaging_service_sid).fetch()
             if service.use_inbound_webhook_on_number:
                 return []
-            return _address_faults(wanted, service.inbound_request_url, service.fallback_url, "service")
+            return address_faults(wanted, service.inbound_request_url, service.fallback_url, "service")
         with self._client() as client:
             numbers = client.incoming_phone_numbers.list(phone_number=self.from_phone, limit=1)
         if not numbers:
             return ["AFTERCARE_TWILIO_FROM is not a number of this account: correct it"]
-        return _address_faults(wanted, numbers[0].sms_url, numbers[0].sms_fallback_url, "number")
+        return address_faults(wanted, numbers[0].sms_url, numbers[0].sms_fallback_url, "number")
 
     def close(self) -> None:
         """Let go of connections."""
@@ -249,24 +267,6 @@ def is_signed(
         return False
     fields, algorithm = _Fields(pairs), get_signature_algorithm(scheme)
     return any(RequestValidator(token).validate(url, fields, signature, algorithm) for token in tokens)
-
-
-def _address_faults(wanted: str, set_to: str | None, fallback: str | None, where: str) -> list[str]:
-    """What is wrong with the carrier's addresses for texts that reach us."""
-    if not set_to:
-        return [
-            f"the {where} has no address for incoming texts, so replies are neither delivered nor logged: "
-            f"set it to {wanted}#rc=5&rp=all"
-        ]
-    address, _, overrides = set_to.partition("#")
-    faults = []
-    if address != wanted:
-        faults.append(f"incoming texts go to {address}, which is not ours: set the {where} to {wanted}")
-    if "rc=" not in overrides:
-        faults.append(f"a failed delivery of an incoming text is not repeated: set {wanted}#rc=5&rp=all")
-    if not fallback:
-        faults.append(f"the {where} has no fallback address for incoming texts: set one on another machine")
-    return faults
 
 
 def _answered_with_error(

@@ -61,6 +61,7 @@ CODES = {
         _row(21611, "the sender's queue at the carrier is full", "later"),
         _row(30001, "the queue at the carrier is full", "later"),
         _row(63018, "too many texts at once", "later"),
+        _row(20009, "the text is still on its way and cannot be changed yet", "later"),
         # Our account or number.
         _row(20003, "the account or its token was refused", "setting"),
         _row(20005, "the account is not active", "setting"),

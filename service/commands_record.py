@@ -1,0 +1,104 @@
+"""Commands about what is kept: retention, legal holds."""
+
+from typing import Annotated
+
+import typer
+
+from service.commands import app, fail, running
+
+ACTOR = "command line"
+retention_app = typer.Typer(help="What is deleted when.", no_args_is_help=True)
+hold_app = typer.Typer(help="Legal holds: nothing of the patient is deleted.", no_args_is_help=True)
+app.add_typer(retention_app, name="retention")
+app.add_typer(hold_app, name="hold")
+Reason = Annotated[str, typer.Option(help="Why; kept with the record, not in the audit trail.")]
+
+
+@retention_app.command("preview")
+def retention_preview() -> None:
+    """What would be deleted now, by kind. Changes nothing."""
+    from service.retention import preview
+    from service.serving import prepare_database
+
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        found = preview(runtime, runtime.clock())
+    for due in found:
+        kept = f"kept {due.kept.days} days" if due.kept is not None else "kept for ever"
+        held = f"; {due.held} more on legal hold" if due.held else ""
+        typer.echo(f"{due.kind:12} {kept:16} {due.count} to delete{held}")
+
+
+@retention_app.command("run")
+def retention_run() -> None:
+    """Delete now what the preview shows, in small batches; it may be interrupted and run again."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from service.retention import preview, purge
+    from service.serving import prepare_database
+
+    done: Counter[str] = Counter()
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        now = runtime.clock()
+        total = sum(due.count for due in preview(runtime, now))
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("Deleting", total=total or None)
+            while batch := purge(runtime, now):
+                done.update(batch)
+                progress.update(task, completed=done.total())
+    for kind, count in sorted(done.items()):
+        typer.echo(f"{kind:12} {count} deleted")
+    if not done:
+        typer.echo("Nothing to delete.")
+
+
+@hold_app.command("set")
+def hold_set(patient: str, reason: Reason) -> None:
+    """Put a patient's record on legal hold."""
+    from service.legal_holds import set_hold
+
+    _change(set_hold, patient, reason)
+    typer.echo(f"Nothing of the patient {patient} is deleted or redacted until the hold is lifted.")
+
+
+@hold_app.command("lift")
+def hold_lift(patient: str, reason: Reason) -> None:
+    """Lift the legal hold of a patient's record."""
+    from service.legal_holds import lift_hold
+
+    _change(lift_hold, patient, reason)
+    typer.echo(f"The hold on the patient {patient} is lifted.")
+
+
+@hold_app.command("list")
+def hold_list() -> None:
+    """Every standing hold: patient, since when, by whom, why."""
+    from service.db import reading
+    from service.instants import zulu
+    from service.legal_holds import all_standing
+    from service.serving import prepare_database
+
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        with reading(runtime.engine) as session:
+            for hold in all_standing(session):
+                typer.echo(f"{hold.patient_id}  {zulu(hold.set_at)}  {hold.set_by}  {hold.reason}")
+
+
+def _change(act: object, patient: str, reason: str) -> None:
+    from service.db import session_on
+    from service.legal_holds import HoldRefused
+    from service.serving import prepare_database
+
+    assert callable(act)
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        with session_on(runtime.engine) as session:
+            try:
+                act(session, now=runtime.clock(), patient_id=patient, reason=reason, actor=ACTOR)
+            except (HoldRefused, LookupError) as error:
+                raise fail(error) from error
