@@ -10,6 +10,7 @@ from service.metrics import Traffic
 from service.runtime import Runtime
 from service.web import problems
 from service.web.figures import Figures
+from service.web.picture_pages import Album
 from service.web.rates import Rates
 from service.web.seats import Seats
 from service.web.security import Shield
@@ -44,7 +45,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.traffic, app.state.rates = Traffic(runtime), Rates()
-    app.state.seats, app.state.figures = Seats(), Figures()
+    app.state.seats, app.state.figures, app.state.album = Seats(), Figures(), Album()
     app.add_middleware(Shield, runtime=runtime, traffic=app.state.traffic)
     problems.install(app)
     for name in ROUTERS:

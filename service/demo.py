@@ -255,21 +255,22 @@ class _Past:
             return str(scores.pop(0) if len(scores) > 1 else (scores[0] if scores else 2))
         return ANSWERS[patient.language].get(asks, "ok")
 
-    def _write(self, phone: str, text: str, now: datetime) -> Reply:
+    def _write(self, phone: str, text: str, now: datetime, picture: str = "") -> Reply:
         carrier = self.runtime.carrier
         if not isinstance(carrier, SimulatorCarrier):
             raise TypeError("the demonstration runs on the simulated carrier only")
-        arrived = carrier.receive(phone, text)
+        pictures = [(CLINIC.parent / picture).read_bytes()] if picture else []
+        arrived = carrier.receive(phone, text, pictures)
         with session_on(self.runtime.engine) as session:
             reply, _ = inbox.receive(
                 session, now=now, carrier_sid=arrived.carrier_sid, from_phone=phone,
-                to_phone=carrier.sender, body=text,
+                to_phone=carrier.sender, body=text, media=[{"url": None, "type": None} for _ in pictures],
             )  # fmt: skip
         inbox.triage_reply(self.runtime, reply.id, now)
         return reply
 
     def _say(self, person: Mapping[str, Any], said: Mapping[str, Any], now: datetime) -> None:
-        self._write(person["phone"], said["text"], now)
+        self._write(person["phone"], said["text"], now, said.get("picture", ""))
         later = now
         for name, minutes in (("acknowledged", 3), ("contacted", 6), ("disposition", 30)):
             if name in said:

@@ -549,6 +549,16 @@ class SimulatedText(SQLModel, table=True):
     created_at: datetime
 
 
+class SimulatedPicture(SQLModel, table=True):
+    """A picture that came with a text from a simulated phone: kept by the simulated carrier, as a real one
+    keeps its own."""
+
+    __tablename__ = "simulated_pictures"
+    carrier_sid: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    content: bytes
+
+
 class LabelledCase(SQLModel, table=True):
     """A reply that a member marked as read wrongly, with what should have been read: for the bank."""
 

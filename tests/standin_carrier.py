@@ -101,7 +101,8 @@ class StandIn:
 
     ``refusals``: phone to error code. ``later``: phone to the code its receipt brings. ``receipts``: states
     reported after a POST; ``untidy`` repeats and shuffles them. ``outbox``: receipts not delivered yet, for
-    tests that post them themselves.
+    tests that post them themselves. ``pictures``: media id to bytes; ``picture_at``: where its address
+    redirects to; ``asked_with``: each path asked for a picture, and whether credentials came with it.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -115,6 +116,9 @@ class StandIn:
     slow_seconds: float = 1.0
     retry_after: str = "1"
     number_config: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    picture_at: str = "/_cdn/{id}"
+    asked_with: list[tuple[str, bool]] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     log: list[Text] = field(default_factory=list)
     outbox: deque[tuple[str, dict[str, str]]] = field(default_factory=deque)
@@ -277,9 +281,18 @@ def receipt_form(text: Text, state: str) -> dict[str, str]:
     }
 
 
+def media_id(place: int) -> str:
+    return f"ME{place:032x}"
+
+
+def media_url(text: Text, place: int) -> str:
+    """Where the real carrier says a picture is."""
+    return f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages/{text.sid}/Media/{media_id(place)}"
+
+
 def inbound_form(text: Text) -> dict[str, str]:
     """The fields of an inbound webhook, blank ones included."""
-    media = {f"MediaUrl{place}": f"https://api.example.test/media/{place}" for place in range(text.media)}
+    media = {f"MediaUrl{place}": media_url(text, place) for place in range(text.media)}
     types = {f"MediaContentType{place}": "image/jpeg" for place in range(text.media)}
     return {
         "AccountSid": ACCOUNT,

@@ -88,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(parts.query, keep_blank_values=True)
         if parts.path == "/_counts":
             return self._json(200, _counts(standin))
+        if standin.pictures and ("/Media" in parts.path or parts.path.startswith("/_cdn/")):
+            return self._media(parts.path)
         if not self._allowed():
             return self._json(401, {"code": 20003, "message": "Authenticate", "status": 401})
         if standin.log_answers:
@@ -126,6 +128,23 @@ class Handler(BaseHTTPRequestHandler):
         if text is None:
             return self._json(404, {"code": 20404, "message": "not found", "status": 404})
         return self._json(200, text.as_json())
+
+    def _media(self, path: str) -> None:
+        """The account's address wants credentials and redirects; where the bytes are, they would leak."""
+        standin, name = self.standin, path.rsplit("/", 1)[-1]
+        standin.asked_with.append((path, "Authorization" in self.headers))
+        if path.startswith("/_cdn/"):
+            return self._raw(200, standin.pictures[name])
+        if not self._allowed():
+            return self._json(401, {"code": 20003})
+        if name == "Media.json":
+            return self._json(200, {"media_list": [{"sid": one} for one in standin.pictures]})
+        if name not in standin.pictures:
+            return self._json(404, {"code": 20404})
+        self.send_response(307)
+        self.send_header("Location", standin.picture_at.format(id=name))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _allowed(self) -> bool:
         wanted = base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()

@@ -75,6 +75,8 @@ TABLE = {
     "POST /enrollments/{enrollment_id}/resume": CARE,
     "POST /enrollments/{enrollment_id}/withdraw": CARE,
     "POST /enrollments/{enrollment_id}/move": CARE,
+    "GET /replies/{reply_id}/pictures/{place}": MEMBER,
+    "GET /replies/{reply_id}/pictures/{place}/file": MEMBER,
     "GET /enroll": MEMBER,
     "POST /enroll": CARE,
     "POST /enroll/upload": CARE,

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 Outcome = Literal["rejected", "not_processed", "unknown"]
+LONGEST_PICTURE = 6 * 1024 * 1024  # bytes; carriers pass on 5 MB at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,14 @@ class Carrier(Protocol):
         """Take the words and pictures of one text out of the carrier's own log; its time and fate stay.
 
         False: it has no such text (any more). Doing it again changes nothing. Raises CarrierError.
+        """
+        ...
+
+    def picture(self, carrier_sid: str, place: int, reference: str | None) -> bytes:
+        """The bytes of one picture of a text that reached us, at most ``LONGEST_PICTURE``; ``place`` counts
+        from 0. ``reference`` is what its webhook said, None where the text was read from the log.
+
+        What it is must be read from the bytes: a declared type is the sender's word. Raises CarrierError.
         """
         ...
 

@@ -6,17 +6,18 @@ carrier's test numbers do.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from secrets import token_hex
 from typing import Literal
 
 from sqlalchemy import Engine, func
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from service.carriers import Accepted, CarrierError, LoggedMessage, Sending
 from service.carriers.twilio_codes import lookup
 from service.db import reading, session_on
-from service.models import SimulatedText
+from service.models import SimulatedPicture, SimulatedText
 
 SENDER = "+15005550000"
 REFUSING = {
@@ -72,7 +73,8 @@ class SimulatorCarrier:
             wanted = wanted.where(SimulatedText.phone == to_phone)
         with reading(self._engine) as session:
             rows = session.exec(wanted.order_by(col(SimulatedText.created_at).desc())).all()
-        return [_logged(row) for row in rows]
+            media = picture_counts(session, [row.carrier_sid for row in rows if row.direction == "in"])
+        return [replace(_logged(row), media=media.get(row.carrier_sid, 0)) for row in rows]
 
     def redact(self, carrier_sid: str, *, has_media: bool) -> bool:
         """Empty a text on its simulated phone; False when there is none such."""
@@ -81,13 +83,23 @@ class SimulatorCarrier:
             if row is not None:
                 row.body = ""
                 session.add(row)
+                gone = col(SimulatedPicture.carrier_sid) == carrier_sid
+                session.exec(delete(SimulatedPicture).where(gone))
             session.commit()
         return row is not None
 
     def close(self) -> None:
         """Nothing to let go of: the engine belongs to the process."""
 
-    def receive(self, from_phone: str, body: str) -> LoggedMessage:
+    def picture(self, carrier_sid: str, place: int, reference: str | None) -> bytes:
+        """A picture as its phone sent it. Raises CarrierError when there is none."""
+        with reading(self._engine) as session:
+            row = session.get(SimulatedPicture, (carrier_sid, place))
+        if row is None:
+            raise CarrierError("the carrier no longer has this picture", outcome="rejected")
+        return row.content
+
+    def receive(self, from_phone: str, body: str, pictures: Sequence[bytes] = ()) -> LoggedMessage:
         """A text written on a simulated phone reaches the carrier; the caller hands it on to the inbox."""
         row = SimulatedText(
             carrier_sid="SM" + token_hex(16),
@@ -100,8 +112,10 @@ class SimulatorCarrier:
         )
         with session_on(self._engine) as session:
             session.add(row)
+            for place, content in enumerate(pictures):
+                session.add(SimulatedPicture(carrier_sid=row.carrier_sid, place=place, content=content))
             session.commit()
-        return _logged(row)
+        return replace(_logged(row), media=len(pictures))
 
     def receipts(self, limit: int = 200) -> list[tuple[SimulatedText, str | None]]:
         """Receipts not given yet, oldest first, each with its error code; each is given once."""
@@ -129,6 +143,16 @@ def texts_on(session: Session, phone: str, limit: int = 200) -> Sequence[Simulat
         .limit(limit)
     ).all()
     return list(reversed(newest))
+
+
+def picture_counts(session: Session, carrier_sids: Sequence[str]) -> dict[str, int]:
+    """How many pictures came with each of these texts; those without are left out."""
+    counts: dict[str, int] = {}
+    sid = col(SimulatedPicture.carrier_sid)
+    for start in range(0, len(carrier_sids), 500):
+        part = select(sid, func.count()).where(sid.in_(carrier_sids[start : start + 500])).group_by(sid)
+        counts |= {found: count for found, count in session.exec(part)}
+    return counts
 
 
 def phones(session: Session, limit: int = 200) -> list[tuple[str, datetime]]:

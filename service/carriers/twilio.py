@@ -18,9 +18,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 from twilio.rest import Client
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from service.carriers import Accepted, CarrierError, LoggedMessage, Sending
+from service.carriers import Accepted, CarrierError, LoggedMessage, Sending, twilio_media
+from service.carriers.no_answer import no_answer
 from service.carriers.twilio_codes import lookup
 from service.carriers.twilio_setup import address_faults
 from service.settings import Settings
@@ -150,6 +150,13 @@ class TwilioCarrier:
                 raise
         return True
 
+    def picture(self, carrier_sid: str, place: int, reference: str | None) -> bytes:
+        """One picture of a text. The address is built from ids: a stored one is never followed as it is."""
+        with self._client() as client:
+            api_url = self._api_url or client.api.base_url
+            account = (self.account_sid, self._token)
+            return twilio_media.fetch(api_url, account, carrier_sid, place, reference)
+
     def check_access(self) -> datetime:
         """Ask the carrier who we are; its own time. Raises CarrierError when account or token are refused."""
         with self._client() as client:
@@ -202,7 +209,9 @@ class TwilioCarrier:
         except (TwilioRestException, TwilioServiceException) as error:
             raise _answered_with_error(error, client.http_client.headers) from error
         except requests.RequestException as error:
-            raise _no_answer(error) from error
+            raise no_answer(error) from error
+        except CarrierError:
+            raise
         except (TwilioException, ValueError, KeyError, TypeError, AttributeError) as error:
             # An answer the library cannot read: nobody knows what became of the text.
             raise CarrierError(f"unreadable answer ({type(error).__name__})", outcome="unknown") from error
@@ -304,15 +313,3 @@ def _retry_after(value: str | None) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):
         return None
-
-
-def _no_answer(error: requests.RequestException) -> CarrierError:
-    """Refused, unresolved or not connected in time: surely not processed. Anything later: nobody knows."""
-    reason: Any = error.args[0] if error.args else None
-    reason = getattr(reason, "reason", reason)
-    never_connected = isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(
-        reason, NewConnectionError | ConnectTimeoutError
-    )
-    if never_connected or "CERTIFICATE_VERIFY_FAILED" in str(reason):
-        return CarrierError("the carrier cannot be reached", outcome="not_processed")
-    return CarrierError(f"no answer ({type(error).__name__})", outcome="unknown")

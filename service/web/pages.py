@@ -8,6 +8,7 @@ from service.web import (
     escalation_page,
     live,
     patient_pages,
+    picture_pages,
     queue,
     render,
     report_pages,
@@ -41,5 +42,10 @@ def static(request: Request, path: str, v: str = "") -> Response:
     return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
 
 
-for module in (sign_in, live, queue, escalation_page, patient_pages, enroll_page, team_pages, report_pages):
+MODULES = (
+    sign_in, live, queue, escalation_page, patient_pages, picture_pages, enroll_page, team_pages,
+    report_pages,
+)  # fmt: skip
+
+for module in MODULES:
     router.include_router(module.router)

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session, col, select
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 
 from service import inbox
-from service.carriers.simulator import SimulatorCarrier, phones, texts_on
+from service.carriers.simulator import SimulatorCarrier, phones, picture_counts, texts_on
 from service.db import reading, session_on
 from service.models import Member, Patient
 from service.runtime import Runtime
@@ -111,6 +111,7 @@ def _phone(request: Request, desk: Desk | None, phone: str, status: int = 200, f
     with reading(runtime.engine) as session:
         version = version_of(session, f"phone:{phone}")
         texts = texts_on(session, phone, 100)
+        pictures = picture_counts(session, [text.carrier_sid for text in texts if text.direction == "in"])
         people = _people(session).get(phone, [])
         owner = session.exec(select(Patient).where(Patient.phone == phone)).first()
         is_member = session.exec(select(Member.id).where(Member.phone == phone)).first() is not None
@@ -123,6 +124,7 @@ def _phone(request: Request, desk: Desk | None, phone: str, status: int = 200, f
         status,
         phone=phone,
         texts=texts,
+        pictures=pictures,
         people=people,
         owner=owner,
         fault=fault,
@@ -130,6 +132,11 @@ def _phone(request: Request, desk: Desk | None, phone: str, status: int = 200, f
         suggestions=SUGGESTIONS.get(owner.language if owner else "en", SUGGESTIONS["en"]),
         version=version,
     )
+
+
+def _bytes_of(part: object) -> bytes:
+    """What a file field holds; nothing where no file was chosen."""
+    return part.file.read() if isinstance(part, UploadFile) else b""
 
 
 @router.post("/phones/{phone}/reply")
@@ -143,16 +150,18 @@ def reply(
         raise HTTPException(404, "Only simulated numbers have a phone here.")
     body = form.get("body")
     body = body if isinstance(body, str) else ""
-    if not body.strip():
+    pictures = [content for part in form.getlist("picture") if (content := _bytes_of(part))]
+    if not body.strip() and not pictures:
         return _phone(request, desk, phone, 422, "Write something first.")
     if len(body) > LONGEST_TEXT:
         return _phone(request, desk, phone, 422, f"A text holds {LONGEST_TEXT} characters at most.")
     now = runtime.clock()
-    arrived = runtime.carrier.receive(phone, body)
+    arrived = runtime.carrier.receive(phone, body, pictures)
     with session_on(runtime.engine) as session:
         stored, _ = inbox.receive(
             session, now=now, carrier_sid=arrived.carrier_sid, from_phone=phone,
             to_phone=runtime.carrier.sender, body=body,
+            media=[{"url": None, "type": None} for _ in pictures],
         )  # fmt: skip
     inbox.triage_reply(runtime, stored.id, runtime.clock())
     runtime.wake.set()

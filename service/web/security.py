@@ -25,6 +25,9 @@ NUL = "\0"  # PostgreSQL keeps no text that holds one
 BODY = 64 * 1024
 UPLOAD = 2 * 1024 * 1024
 UPLOAD_PATHS = ("/enroll/upload",)  # where a CSV file may be sent
+UPLOAD_FOLDERS = ("/phones/",)  # where a simulated phone may send a picture
+# What a stranger made is shown under this policy: whatever it really is, nothing in it runs.
+SANDBOX = "default-src 'none'; sandbox; frame-ancestors 'none'"
 METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 # A probe knows only an address, and the carrier's signature covers the public address already: a proxy that
@@ -145,8 +148,9 @@ def is_our_host(host: str, hosts: Iterable[str]) -> bool:
 
 def longest_body(scope: Scope) -> int:
     """Bytes a request to this address may carry."""
-    is_upload = scope["method"] == "POST" and scope["path"] in UPLOAD_PATHS
-    return UPLOAD if is_upload else BODY
+    path = scope["path"]
+    takes_files = path in UPLOAD_PATHS or path.startswith(UPLOAD_FOLDERS)
+    return UPLOAD if scope["method"] == "POST" and takes_files else BODY
 
 
 def bounded(receive: Receive, longest: int) -> Receive:
@@ -167,11 +171,13 @@ def bounded(receive: Receive, longest: int) -> Receive:
 
 def add_headers(headers: MutableHeaders, path: str, nonce: str, is_https: bool) -> None:
     """Headers of every answer. Nothing but static files may be kept by browsers or proxies."""
-    headers["Content-Security-Policy"] = (
-        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
-        "img-src 'self' data:; font-src 'self'; connect-src 'self'; media-src 'self'; manifest-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-    )
+    if headers.get("Content-Security-Policy") != SANDBOX:
+        headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
+            "img-src 'self' data:; font-src 'self'; connect-src 'self'; media-src 'self'; "
+            "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+            "object-src 'none'"
+        )
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"

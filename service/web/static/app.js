@@ -204,6 +204,21 @@
     if (button.dataset.opens) { const fold = find(button.dataset.opens); if (fold) { fold.open = true; event.preventDefault(); const field = find("textarea, input:not([type=hidden]), select", fold); if (field) field.focus(); fold.scrollIntoView({ block: "center" }); } }
     if (button.dataset.say) { const field = find("#phone-body"); if (field) { field.value = button.dataset.say; field.focus(); } }
   });
+  // ---- a picture opens above the page; without this the link leads to a page of its own
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("[data-picture]");
+    const frame = find("#picture"), place = find("#picture-here");
+    if (!link || !frame || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    try {
+      const answer = await fetch(link.href, { headers: { "X-Part": "1" } });
+      if (!answer.ok || answer.redirected) { location.href = link.href; return; }
+      place.innerHTML = await answer.text();
+      frame.showModal();
+    } catch { location.href = link.href; }
+  });
+  const shut = find("#picture");
+  if (shut) shut.addEventListener("close", () => find("#picture-here").replaceChildren());
   const scrollTalk = () => all("[data-talk-end]").forEach((talk) => { talk.scrollTop = talk.scrollHeight; });
 
   restoreDrafts(); tick(); scrollTalk(); listen();
