@@ -1,15 +1,27 @@
 """The ``aftercare`` command: the one place that knows both the service and its jobs."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import commands_record
+from service import commands_accounts, commands_record
 from service.commands import app, fail, running
 
-PARTS = (commands_record,)  # each adds its commands to the app when it is imported
+if TYPE_CHECKING:
+    from service.runtime import Runtime
+
+PARTS = (commands_accounts, commands_record)  # each adds its commands to the app when it is imported
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
+
+
+def greet(runtime: "Runtime", host: str, port: int) -> None:
+    """Tell the terminal, and nothing else, how the first member gets in."""
+    from service.first_admin import first_words
+
+    words = first_words(runtime, host, port)
+    if words:
+        typer.echo(words)
 
 
 @app.command()
@@ -21,6 +33,7 @@ def run(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     with running() as runtime:
         require_free_port(host, port)
         prepare_database(runtime)
+        greet(runtime, host, port)
         ticker = Ticker(runtime)
         ticker.start()
         try:
@@ -37,6 +50,7 @@ def web(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     with running() as runtime:
         require_free_port(host, port)
         prepare_database(runtime)
+        greet(runtime, host, port)
         serve(runtime, host, port)
 
 

@@ -1,48 +1,50 @@
-"""Members of the care team: who they are, how they sign in, what each role may do.
+"""Members of the care team: who they are, what each role may do, how they get and change a password.
 
-Sign-in tells nothing about who exists. What becomes of a signed-in browser is in ``service.sessions`` and
-offered here too, under one name.
+How they come in is in ``service.sign_ins``, what becomes of a signed-in browser in ``service.sessions``; both
+are offered here too, under one name.
 """
 
-import hmac
 import re
-from datetime import datetime, timedelta
-from hashlib import sha256
+from datetime import datetime
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlmodel import Session, delete, func, select
+from sqlmodel import Session, select
 
 from service import audit
-from service.models import ROLES, Member, MemberSession, OnCallShift, SignInAttempt
+from service.member_links import end_links, use_link
+from service.models import ROLES, Member, OnCallShift
+from service.passwords import AccountError, hash_password
 from service.sessions import (
     ABSOLUTE,
     IDLE,
     SEEN_EVERY,
     Visit,
     end_other_sessions,
+    end_sessions,
     note_activity,
     session_member,
     sessions_of,
     sign_out,
-    start_session,
     visit,
 )
+from service.sign_ins import Entry, SignInRefused, enter_with_code, is_password, sign_in
 
 __all__ = [
     "ABSOLUTE",
     "IDLE",
     "SEEN_EVERY",
     "AccountError",
+    "Entry",
     "SignInRefused",
     "Visit",
+    "accept_link",
     "add_member",
+    "change_password",
     "disable",
     "end_other_sessions",
+    "enter_with_code",
+    "is_password",
     "may_act",
-    "member_of_link",
     "note_activity",
-    "password_link",
     "session_member",
     "sessions_of",
     "set_password",
@@ -51,28 +53,7 @@ __all__ = [
     "visit",
 ]
 
-LINK_LASTS = timedelta(days=3)
-TRY_WINDOW = timedelta(minutes=15)
-SHORTEST_PASSWORD = 12
-# Failed tries within TRY_WINDOW: for one e-mail from one address, for one e-mail, from one address.
-TRIES = {"pair": 5, "email": 30, "address": 60}
 ACTING_ROLES = ("nurse", "clinician", "admin")
-
-hasher = PasswordHasher()
-# Verified when nobody has the e-mail that was typed, so that both answers take the same time.
-_NOBODY = hasher.hash("nobody has this password")
-
-
-class AccountError(ValueError):
-    """Something about a member that cannot be; ``field`` names the form field it belongs to."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-class SignInRefused(Exception):
-    """Wrong e-mail, wrong password, disabled, or too many tries: one and the same answer for all of them."""
 
 
 def may_act(role: str) -> bool:
@@ -114,7 +95,7 @@ def add_member(
         raise AccountError("email", "A member with this e-mail exists already.")
     member = Member(email=email, name=name, role=role, phone=phone or None, created_at=now)
     if password is not None:
-        member.password_hash = _hash(password, email)
+        member.password_hash = hash_password(password, email, name)
     session.add(member)
     session.flush()
     if on_call is not None:
@@ -129,116 +110,70 @@ def add_member(
     return member
 
 
-def _hash(password: str, email: str) -> str:
-    if len(password) < SHORTEST_PASSWORD:
-        raise AccountError("password", f"Choose a password of at least {SHORTEST_PASSWORD} characters.")
-    if len(password) > 512:
-        raise AccountError("password", "That password is too long: 512 characters at most.")
-    if len(set(password)) < 5 or password.lower() in (email, email.split("@")[0]):
-        raise AccountError("password", "That password is too easy to guess.")
-    return hasher.hash(password)
+def set_password(
+    session: Session, member: Member, password: str, *, now: datetime, actor: str, keep: str = ""
+) -> None:
+    """Give a member a new password; end their sessions (but the browser ``keep``) and open links; commit.
 
-
-def set_password(session: Session, member: Member, password: str, *, now: datetime, actor: str) -> None:
-    """Give a member a new password, end every session they have, commit. Raises AccountError."""
-    member.password_hash = _hash(password, member.email)
+    Raises AccountError.
+    """
+    member.password_hash = hash_password(password, member.email, member.name)
     session.add(member)
-    session.exec(delete(MemberSession).where(MemberSession.member_id == member.id))
+    end_sessions(session, member.id, keep)
+    end_links(session, member.id, now)
     audit.record(
         session, now=now, actor=actor, action="set password", subject_kind="member", subject_id=member.id
     )
     session.commit()
 
 
+def accept_link(session: Session, token: str, password: str, *, now: datetime) -> Member | None:
+    """Choose a password by link and commit; None when the link opens nothing (any more).
+
+    Raises AccountError for a password that is refused, and then the link still works.
+    """
+    link = use_link(session, token, now, "invitation", "password")
+    member = session.get(Member, link.member_id) if link is not None else None
+    if member is None or member.disabled_at is not None:
+        session.rollback()
+        return None
+    try:
+        set_password(session, member, password, now=now, actor=member.email)
+    except AccountError:
+        session.rollback()
+        raise
+    return member
+
+
+def change_password(
+    session: Session,
+    member: Member,
+    *,
+    old: str,
+    new: str,
+    now: datetime,
+    address: str | None,
+    keep: str,
+) -> None:
+    """Change one's own password, asking for the present one; every other browser is signed out. Commits.
+
+    Raises AccountError, also when the old password is wrong or was tried too often (field ``old``).
+    """
+    if not is_password(session, member, old, now=now, address=address):
+        raise AccountError("old", "That is not your present password, or there were too many tries.")
+    if old == new:
+        raise AccountError("password", "The new password is the old one.")
+    set_password(session, member, new, now=now, actor=member.email, keep=keep)
+
+
 def disable(session: Session, member: Member, *, now: datetime, actor: str, disabled: bool = True) -> None:
     """Shut a member out at once (or let them in again), commit. Their name stays on what they did."""
     member.disabled_at = now if disabled else None
     session.add(member)
-    session.exec(delete(MemberSession).where(MemberSession.member_id == member.id))
+    end_sessions(session, member.id)
+    end_links(session, member.id, now)
     audit.record(
         session, now=now, actor=actor, action="disable member" if disabled else "enable member",
         subject_kind="member", subject_id=member.id,
     )  # fmt: skip
     session.commit()
-
-
-def password_link(secret_key: str, member: Member, now: datetime) -> str:
-    """A path where the member chooses a password. Works for three days and until the password changes."""
-    until = int((now + LINK_LASTS).timestamp())
-    return f"/sign-in/new/{member.id}.{until}.{_link_seal(secret_key, member, until)}"
-
-
-def member_of_link(session: Session, secret_key: str, token: str, now: datetime) -> Member | None:
-    """Whose password link this is; None for a forged, used or old one."""
-    found = re.fullmatch(r"([0-9a-f]{32})\.(\d{1,12})\.([0-9a-f]{64})", token)
-    if not found or int(found[2]) < now.timestamp():
-        return None
-    member = session.get(Member, found[1])
-    if member is None or member.disabled_at is not None:
-        return None
-    return member if hmac.compare_digest(_link_seal(secret_key, member, int(found[2])), found[3]) else None
-
-
-def _link_seal(secret_key: str, member: Member, until: int) -> str:
-    sealed = f"password link {member.id} {until} {member.password_hash or ''}"
-    return hmac.new(secret_key.encode(), sealed.encode(), sha256).hexdigest()
-
-
-def sign_in(
-    session: Session,
-    *,
-    now: datetime,
-    email: str,
-    password: str,
-    address: str | None,
-    agent: str | None = None,
-) -> str:
-    """Check e-mail and password, start a session, commit; returns the token for the cookie.
-
-    Raises SignInRefused. Every try costs the same time, whether or not anyone has that e-mail.
-    """
-    email = email.strip().lower()[:254]
-    subjects = _subjects(email, address)
-    refused = _too_many_tries(session, subjects, now)
-    member = session.exec(select(Member).where(Member.email == email)).first()
-    stored = member.password_hash if member is not None and member.disabled_at is None else None
-    session.commit()  # checking takes a tenth of a second: hold no lock meanwhile
-    right = _verify(stored, password[:512])
-    good = stored is not None and right and not refused
-    for subject in subjects.values():
-        session.add(SignInAttempt(subject=subject, at=now, good=good))
-    if not good or member is None:
-        audit.record(session, now=now, actor="unknown", action="refuse sign-in", address=address)
-        session.commit()
-        raise SignInRefused
-    if hasher.check_needs_rehash(member.password_hash or ""):
-        member.password_hash = hasher.hash(password)
-        session.add(member)
-    session.exec(delete(SignInAttempt).where(SignInAttempt.at < now - timedelta(days=1)))
-    token = start_session(session, member, now, address, agent)
-    session.commit()
-    return token
-
-
-def _subjects(email: str, address: str | None) -> dict[str, str]:
-    words = {"pair": f"pair {email} {address}", "email": f"email {email}", "address": f"address {address}"}
-    return {kind: sha256(word.encode()).hexdigest() for kind, word in words.items()}
-
-
-def _too_many_tries(session: Session, subjects: dict[str, str], now: datetime) -> bool:
-    for kind, subject in subjects.items():
-        failed = session.exec(
-            select(func.count()).select_from(SignInAttempt)
-            .where(SignInAttempt.subject == subject, SignInAttempt.at > now - TRY_WINDOW)
-            .where(SignInAttempt.good == False)  # noqa: E712
-        ).one()  # fmt: skip
-        if failed >= TRIES[kind]:
-            return True
-    return False
-
-
-def _verify(password_hash: str | None, password: str) -> bool:
-    try:
-        return hasher.verify(password_hash or _NOBODY, password)
-    except (VerificationError, InvalidHashError):
-        return False

@@ -39,6 +39,8 @@ MESSAGE_KINDS = ("check_in", "reminder", "safety", "notice", "member", "page")
 ESCALATION_STATES = ("open", "acknowledged", "contacted", "resolved")
 URGENCIES = ("none", "routine", "urgent", "emergency")
 ROLES = ("viewer", "nurse", "clinician", "admin")
+LINK_KINDS = ("first_admin", "invitation", "password", "code", "sso")
+SIGN_IN_WAYS = ("password", "sso")
 
 
 def new_id() -> str:
@@ -385,7 +387,11 @@ class EscalationEvent(SQLModel, table=True):
 
 
 class Member(SQLModel, table=True):
-    """A person of the care team who signs in. ``pages_blocked_at``: the carrier refuses our pages to them."""
+    """A person of the care team who signs in. ``pages_blocked_at``: the carrier refuses our pages to them.
+
+    ``totp_secret`` is sealed (``service.sealed``); ``totp_counter`` is the 30-second step of the last code
+    that was used. ``sso_subject``: who they are at the identity provider, empty until they come from there.
+    """
 
     __tablename__ = "members"
     __table_args__ = (_one_of("role", "role", ROLES),)
@@ -400,14 +406,19 @@ class Member(SQLModel, table=True):
     disabled_at: datetime | None = None
     totp_secret: str | None = None
     totp_counter: int | None = None
+    sso_subject: str | None = Field(default=None, unique=True, index=True)
     preferences: dict[str, Any] | None = Field(default=None, sa_column=_json())
     created_at: datetime
 
 
 class MemberSession(SQLModel, table=True):
-    """One signed-in browser; only the hash of its token is stored."""
+    """One signed-in browser; only the hash of its token is stored.
+
+    ``totp_offered``: the sealed secret of a second factor that is being set up in this browser.
+    """
 
     __tablename__ = "member_sessions"
+    __table_args__ = (_one_of("way", "way", SIGN_IN_WAYS),)
     token_hash: str = Field(primary_key=True)
     member_id: str = Field(foreign_key="members.id", index=True)
     csrf_token: str
@@ -416,6 +427,37 @@ class MemberSession(SQLModel, table=True):
     expires_at: datetime
     address: str | None = None
     agent: str | None = None
+    way: str = Field(default="password", sa_column_kwargs={"server_default": "password"})
+    totp_offered: str | None = None
+
+
+class MemberLink(SQLModel, table=True):
+    """Something that opens a door once: an invitation, a new password, the first admin, the step between
+    password and code, a sign-in that came back from the identity provider. Only a token's hash is kept."""
+
+    __tablename__ = "member_links"
+    __table_args__ = (_one_of("kind", "kind", LINK_KINDS),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    kind: str
+    token_hash: str = Field(unique=True)
+    member_id: str | None = Field(default=None, foreign_key="members.id", index=True)
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class RecoveryCode(SQLModel, table=True):
+    """One of ten ways in for whoever lost their second factor; keyed hash, each works once."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (UniqueConstraint("member_id", "code_hash"),)
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    member_id: str = Field(foreign_key="members.id", index=True)
+    code_hash: str
+    created_at: datetime
+    used_at: datetime | None = None
 
 
 class SignInAttempt(SQLModel, table=True):

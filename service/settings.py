@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     clock_offset: float = 0
     allowed_hosts: str | None = None
     carrier_redaction: str = "off"
+    require_totp: Literal["none", "admins", "all"] = "none"
 
     @classmethod
     def settings_customise_sources(

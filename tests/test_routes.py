@@ -18,7 +18,9 @@ from tests.conftest import SetClock
 
 PUBLIC, SIGNED, OPEN_HERE, TOKEN = "public", "signed by the carrier", "loopback or token", "token"
 MEMBER, OWN, CARE, ADMIN, PHONES = "any member", "own things", "may act", "admin", "simulated phones"
-LINK = "one-time link"
+LINK, STEP = "one-time link", "after the password"
+# What a member who must set up a second factor still reaches.
+LINK_IN = {("GET", "/me/second-factor"), ("POST", "/me/second-factor/confirm"), ("POST", "/sign-out")}
 
 # Method and path: who may.
 TABLE = {
@@ -31,6 +33,10 @@ TABLE = {
     "POST /sign-in": PUBLIC,
     "GET /sign-in/new/{token}": LINK,
     "POST /sign-in/new/{token}": LINK,
+    "GET /sign-in/first/{token}": LINK,
+    "POST /sign-in/first/{token}": LINK,
+    "GET /sign-in/code": STEP,
+    "POST /sign-in/code": STEP,
     "POST /twilio/inbound": SIGNED,
     "POST /twilio/status": SIGNED,
     "POST /api/v1/enrollments": TOKEN,
@@ -55,6 +61,14 @@ TABLE = {
     "GET /me": MEMBER,
     "POST /me": OWN,
     "POST /me/sessions/end": OWN,
+    "POST /me/sessions/{browser}/end": OWN,
+    "GET /me/security": MEMBER,
+    "POST /me/password": OWN,
+    "GET /me/second-factor": MEMBER,
+    "POST /me/second-factor": OWN,
+    "POST /me/second-factor/confirm": OWN,
+    "POST /me/second-factor/off": OWN,
+    "POST /me/recovery-codes": OWN,
     "POST /sign-out": OWN,
     "POST /segments": OWN,
     "GET /escalations/{escalation_id}": MEMBER,
@@ -86,7 +100,11 @@ TABLE = {
     "POST /on-call/{shift_id}/end": CARE,
     "GET /members": MEMBER,
     "POST /members": ADMIN,
+    "GET /members/{member_id}": ADMIN,
     "POST /members/{member_id}/link": ADMIN,
+    "POST /members/{member_id}/sessions/end": ADMIN,
+    "POST /members/{member_id}/second-factor/reset": ADMIN,
+    "POST /members/links/{link_id}/revoke": ADMIN,
     "POST /members/{member_id}/disable": ADMIN,
     "GET /audit": ADMIN,
     "GET /scoreboard": MEMBER,
@@ -187,7 +205,7 @@ def test_a_viewer_may_look_and_not_act(runtime: Runtime) -> None:
         assert answer.status_code == 403, (method, path, answer.status_code)
     for method, path in routes_for(MEMBER):
         if path != "/live":
-            assert client.request(method, path).status_code in (200, 404), path
+            assert client.request(method, path).status_code in (200, 303, 404), path
 
 
 def test_a_nurse_does_not_change_the_team(runtime: Runtime) -> None:
@@ -260,9 +278,19 @@ def _with_token(runtime: Runtime) -> TestClient:
 
 def test_a_used_or_forged_link_opens_nothing(runtime: Runtime) -> None:
     client = client_of(runtime)
-    for token in ("0" * 32, f"{'0' * 32}.99999999999.{'0' * 64}", "x", "%01"):
-        assert client.get(f"/sign-in/new/{token}").status_code == 404
-        assert client.post(f"/sign-in/new/{token}", data={"password": PASSWORD}).status_code in (403, 404)
+    made = {"email": "a@clinic.example", "name": "A", "password": PASSWORD, "again": PASSWORD}
+    for token in ("0" * 32, f"{'0' * 32}.99999999999.{'0' * 64}", "x", "%01", "y" * 5000):
+        for kind in ("new", "first"):
+            assert client.get(f"/sign-in/{kind}/{token}").status_code == 404
+            assert client.post(f"/sign-in/{kind}/{token}", data=made).status_code in (403, 404)
+
+
+def test_the_second_step_is_nothing_without_the_first(runtime: Runtime) -> None:
+    client = client_of(runtime)
+    for cookie in ("", "x", "y" * 5000):
+        headers = {"Cookie": f"aftercare-step={cookie}"}
+        assert client.post("/sign-in/code", data={"code": "123456"}, headers=headers).status_code == 401
+    assert client.get("/sign-in/code").headers["location"].startswith("/sign-in?next=")
 
 
 def test_every_answer_carries_the_headers(runtime: Runtime) -> None:

@@ -154,10 +154,10 @@ def test_a_lost_phone_is_signed_out_from_another_browser(runtime: Runtime):
         lost = {**row.model_dump(), "token_hash": "f" * 64, "agent": "Lost phone <b>"}
         session.add(MemberSession(**lost))
         session.commit()
-    page = kim.text("/me")
+    page = kim.text("/me/security")
     assert "Lost phone &lt;b&gt;" in page and "Sign out everywhere else" in page
     assert kim.post("/me/sessions/end").status_code == 303
-    assert "Lost phone" not in kim.text("/me"), "and this browser stays"
+    assert "Lost phone" not in kim.text("/me/security"), "and this browser stays"
 
 
 def test_an_invited_member_chooses_a_password_and_signs_in(runtime: Runtime):

@@ -18,14 +18,15 @@ from fastapi.routing import APIRoute
 from sqlmodel import Session
 from starlette.datastructures import FormData
 
-from service import accounts, audit
+from service import accounts, audit, second_factor
 from service.db import reading, session_on
 from service.models import Member
 from service.runtime import Runtime
-from service.settings import is_loopback
+from service.settings import is_loopback, require_secret_key
 from service.web import render, seats
 from service.web.words import chosen, translate
 
+SET_UP = "/me/second-factor"
 MOST_FIELDS = 60
 LONGEST_PART = 2 * 1024 * 1024
 
@@ -40,6 +41,7 @@ class Desk:
     csrf_token: str
     now: datetime
     session: Session
+    visit: accounts.Visit
     form: FormData = field(default_factory=FormData)
 
     @property
@@ -53,6 +55,15 @@ class Desk:
     @property
     def may_act(self) -> bool:
         return accounts.may_act(self.member.role)
+
+    @property
+    def must_set_up(self) -> bool:
+        """Whether this clinic wants a second factor of them and they have none yet."""
+        return must_set_up(self.runtime, self.visit)
+
+    @property
+    def secret_key(self) -> str:
+        return require_secret_key(self.runtime.settings)
 
     @property
     def is_live(self) -> bool:
@@ -72,6 +83,10 @@ class Desk:
                 subject_id=subject_id, address=address_of(self.request), detail=detail or None,
             )  # fmt: skip
             session.commit()
+
+    def look_again(self) -> None:
+        """See what was committed since this request began: SQLite shows what was there at its start."""
+        self.session.commit()
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         shared = {
@@ -107,6 +122,11 @@ def peoples_clock(runtime: Runtime) -> datetime:
     """The time that sessions are counted in: the wall's where a demonstration's clock runs faster."""
     real = getattr(runtime.clock, "real", None)
     return real() if real is not None else runtime.clock()
+
+
+def must_set_up(runtime: Runtime, visit: accounts.Visit) -> bool:
+    """Whether this browser may do nothing but set up a second factor."""
+    return second_factor.must_set_up(runtime.settings.require_totp, visit.member, visit.way)
 
 
 def cookie_name(runtime: Runtime) -> str:
@@ -149,21 +169,28 @@ def _seat(request: Request, stack: ExitStack) -> Desk | None:
     if is_look and theirs - visit.seen_at >= accounts.SEEN_EVERY:
         with session_on(runtime.engine) as writing:
             accounts.note_activity(writing, token, theirs)
-    return Desk(request, runtime, visit.member, visit.csrf_token, now, session)
+    return Desk(request, runtime, visit.member, visit.csrf_token, now, session, visit)
 
 
-async def signed_in(request: Request) -> AsyncIterator[Desk]:
-    """Any member may look. Anonymous: 303 to the sign-in page."""
+async def at_the_door(request: Request) -> AsyncIterator[Desk]:
+    """A member who may still have to set up a second factor: only for the pages that do so, and to leave."""
     async with seats.seated(request, _seat) as desk:
         if desk is None:
             raise to_sign_in(request)
         yield desk
 
 
+async def signed_in(desk: Annotated[Desk, Depends(at_the_door)]) -> Desk:
+    """Any member may look. Anonymous: 303 to the sign-in page; lacking a wanted second factor: there."""
+    if desk.must_set_up:
+        raise HTTPException(303, headers={"Location": SET_UP})
+    return desk
+
+
 async def perhaps_signed_in(request: Request) -> AsyncIterator[Desk | None]:
     """For pages that are open on the machine itself: the member, or None."""
     async with seats.seated(request, _seat) as desk:
-        yield desk
+        yield None if desk is None or desk.must_set_up else desk
 
 
 async def posted(request: Request) -> AsyncIterator[FormData]:
@@ -192,14 +219,21 @@ def refuse_other_sites(request: Request) -> None:
         raise HTTPException(403, "This request came from another site.")
 
 
-def acting(
-    request: Request, desk: Annotated[Desk, Depends(signed_in)], form: Annotated[FormData, Depends(posted)]
+def acting_at_the_door(
+    request: Request, desk: Annotated[Desk, Depends(at_the_door)], form: Annotated[FormData, Depends(posted)]
 ) -> Desk:
-    """A member with any role changes something of their own."""
+    """The form came from this session's own page."""
     token = form.get("csrf") or request.headers.get("x-csrf-token") or ""
     if not isinstance(token, str) or not compare_digest(token.encode(), desk.csrf_token.encode()):
         raise HTTPException(403, desk.t("This form is too old. Load the page again and repeat what you did."))
     desk.form = form
+    return desk
+
+
+def acting(
+    _seated: Annotated[Desk, Depends(signed_in)], desk: Annotated[Desk, Depends(acting_at_the_door)]
+) -> Desk:
+    """A member with any role changes something of their own."""
     return desk
 
 
@@ -223,6 +257,8 @@ def looking_as_admin(desk: Annotated[Desk, Depends(signed_in)]) -> Desk:
     return desk
 
 
+AtTheDoor = Annotated[Desk, Depends(at_the_door)]
+ActingAtTheDoor = Annotated[Desk, Depends(acting_at_the_door)]
 SignedIn = Annotated[Desk, Depends(signed_in)]
 PerhapsSignedIn = Annotated[Desk | None, Depends(perhaps_signed_in)]
 Acting = Annotated[Desk, Depends(acting)]

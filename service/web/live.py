@@ -21,7 +21,7 @@ from service import accounts, presence
 from service.db import reading, session_on
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply, SimulatedText
 from service.runtime import Runtime
-from service.web.doors import PageRoute, cookie_name, is_local_phone_visit, peoples_clock
+from service.web.doors import PageRoute, cookie_name, is_local_phone_visit, must_set_up, peoples_clock
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -126,7 +126,7 @@ def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, s
     now, theirs = runtime.clock(), peoples_clock(runtime)
     with reading(runtime.engine) as session:
         visit = accounts.visit(session, token, theirs)
-    if visit is None:
+    if visit is None or must_set_up(runtime, visit):
         return "ended", "", 0.0
     kind, _, escalation_id = topic.partition(":")
     if kind == "escalation" and visit.state == "active":

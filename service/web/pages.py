@@ -6,12 +6,15 @@ from fastapi.responses import Response
 from service.web import (
     enroll_page,
     escalation_page,
+    link_pages,
     live,
+    member_page,
     patient_pages,
     picture_pages,
     queue,
     render,
     report_pages,
+    security_pages,
     sign_in,
     team_pages,
 )
@@ -43,8 +46,8 @@ def static(request: Request, path: str, v: str = "") -> Response:
 
 
 MODULES = (
-    sign_in, live, queue, escalation_page, patient_pages, picture_pages, enroll_page, team_pages,
-    report_pages,
+    sign_in, link_pages, security_pages, live, queue, escalation_page, patient_pages, picture_pages,
+    enroll_page, team_pages, member_page, report_pages,
 )  # fmt: skip
 
 for module in MODULES:

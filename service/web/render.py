@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from messages.wording import phone_to_read
 from service.runtime import Runtime
 from service.web import clock_words, marking
+from service.web.browser_words import browser_words
 from service.web.words import LANGUAGES, speaker
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,6 +47,7 @@ def environment() -> Environment:
     )
     made.globals["static"] = static
     made.globals["languages"] = LANGUAGES
+    made.globals["browser_words"] = browser_words
     made.filters["dial"] = phone_to_read
     return made
 

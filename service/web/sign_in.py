@@ -1,20 +1,21 @@
-"""Coming in and leaving: sign-in, sign-out, choosing a password by link, one's own settings."""
+"""Coming in and leaving: sign-in, the code of the second factor, sign-out; one's own settings."""
 
 from typing import Annotated
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.datastructures import FormData
 
-from service import accounts
-from service.db import reading, session_on
+from service import accounts, sign_ins
+from service.db import session_on
 from service.models import Member
 from service.runtime import Runtime
 from service.settings import require_secret_key
-from service.web import render
 from service.web.doors import (
     Acting,
+    ActingAtTheDoor,
     Desk,
     PageRoute,
     SignedIn,
@@ -24,7 +25,8 @@ from service.web.doors import (
     posted,
     safe_next,
 )
-from service.web.words import LANGUAGES, chosen
+from service.web.outside import let_in, outside, step_cookie, with_cookie
+from service.web.words import LANGUAGES
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -32,19 +34,14 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 Form = Annotated[FormData, Depends(posted)]
 
 
-def _outside(request: Request, template: str, status: int = 200, **values: object) -> Response:
-    runtime: Runtime = request.app.state.runtime
-    language = chosen(request.headers.get("accept-language"))
-    return render.page(
-        request, template, values, status=status, language=language, zone=runtime.site.timezone
-    )
-
-
 @router.get("/sign-in")
 def sign_in_page(request: Request, next: str = "/", locked: int = 0) -> Response:
-    return _outside(
-        request, "sign_in.html", target=safe_next(next), email="", is_refused=False, is_locked=bool(locked)
-    )
+    return _door(request, safe_next(next), is_locked=bool(locked))
+
+
+def _door(request: Request, target: str, status: int = 200, email: str = "", **values: object) -> Response:
+    shown = {"is_refused": status == 401, "is_locked": False, **values}
+    return outside(request, "sign_in.html", status, target=target, email=email, **shown)
 
 
 @router.post("/sign-in")
@@ -54,75 +51,56 @@ def sign_in(request: Request, form: Form) -> Response:
     target = safe_next(str(form.get("next") or "/"))
     with session_on(runtime.engine) as session:
         try:
-            token = accounts.sign_in(
+            entry = accounts.sign_in(
                 session, now=peoples_clock(runtime), email=email, password=password,
                 address=address_of(request), agent=request.headers.get("user-agent"),
             )  # fmt: skip
         except accounts.SignInRefused:
-            return _outside(
-                request,
-                "sign_in.html",
-                401,
-                target=target,
-                email=email[:254],
-                is_refused=True,
-                is_locked=False,
-            )
-    return _with_cookie(runtime, RedirectResponse(target, 303), token)
+            return _door(request, target, 401, email[:254])
+    if entry.waits_for_code:
+        there = RedirectResponse(f"/sign-in/code?next={quote(target, safe='/')}", 303)
+        return with_cookie(runtime, there, step_cookie(runtime), entry.token, sign_ins.STEP_LASTS)
+    return let_in(runtime, RedirectResponse(target, 303), entry.token)
 
 
-def _with_cookie(runtime: Runtime, answer: Response, token: str) -> Response:
-    answer.set_cookie(
-        cookie_name(runtime), token, max_age=int(accounts.ABSOLUTE.total_seconds()), path="/",
-        secure=runtime.settings.is_https, httponly=True, samesite="lax",
-    )  # fmt: skip
-    return answer
+@router.get("/sign-in/code")
+def code_page(request: Request, next: str = "/") -> Response:
+    """The second step; whoever has not done the first is sent there."""
+    runtime: Runtime = request.app.state.runtime
+    target = safe_next(next)
+    if not request.cookies.get(step_cookie(runtime)):
+        return RedirectResponse(f"/sign-in?next={quote(target, safe='/')}", 303)
+    return outside(request, "code.html", target=target, is_refused=False)
+
+
+@router.post("/sign-in/code")
+def enter_code(request: Request, form: Form) -> Response:
+    runtime: Runtime = request.app.state.runtime
+    target = safe_next(str(form.get("next") or "/"))
+    with session_on(runtime.engine) as session:
+        try:
+            entry = accounts.enter_with_code(
+                session, require_secret_key(runtime.settings), now=peoples_clock(runtime),
+                step=request.cookies.get(step_cookie(runtime), ""), code=str(form.get("code") or "")[:40],
+                address=address_of(request), agent=request.headers.get("user-agent"),
+            )  # fmt: skip
+        except accounts.SignInRefused:
+            return outside(request, "code.html", 401, target=target, is_refused=True)
+    # Whoever used a code from paper sees how many are left.
+    answer = RedirectResponse("/me/security?recovered=1" if entry.by_recovery else target, 303)
+    with_cookie(runtime, answer, step_cookie(runtime), "", None)
+    return let_in(runtime, answer, entry.token)
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, desk: Acting) -> Response:
+def sign_out(request: Request, desk: ActingAtTheDoor) -> Response:
     name = cookie_name(desk.runtime)
     with session_on(desk.runtime.engine) as session:
         accounts.sign_out(session, request.cookies.get(name, ""), now=desk.now, actor=desk.member.email)
     answer = RedirectResponse("/sign-in", 303)
-    answer.delete_cookie(name, path="/", secure=desk.runtime.settings.is_https, httponly=True, samesite="lax")
+    with_cookie(desk.runtime, answer, name, "", None)
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
-
-
-def _invited(runtime: Runtime, token: str) -> Member:
-    with reading(runtime.engine) as session:
-        key = require_secret_key(runtime.settings)
-        member = accounts.member_of_link(session, key, token, runtime.clock())
-    if member is None:
-        raise HTTPException(404, "This link was used already or is too old. Ask an admin for a new one.")
-    return member
-
-
-@router.get("/sign-in/new/{token}")
-def new_password_page(request: Request, token: str) -> Response:
-    member = _invited(request.app.state.runtime, token)
-    return _outside(request, "new_password.html", email=member.email, fault=None)
-
-
-@router.post("/sign-in/new/{token}")
-def new_password(request: Request, token: str, form: Form) -> Response:
-    runtime: Runtime = request.app.state.runtime
-    member = _invited(runtime, token)
-    password = str(form.get("password") or "")
-    if password != str(form.get("again") or ""):
-        return _outside(
-            request, "new_password.html", 422, email=member.email, fault="The two passwords differ."
-        )
-    with session_on(runtime.engine) as session:
-        stored = session.get(Member, member.id)
-        if stored is None:
-            raise HTTPException(404)
-        try:
-            accounts.set_password(session, stored, password, now=runtime.clock(), actor=stored.email)
-        except accounts.AccountError as error:
-            return _outside(request, "new_password.html", 422, email=member.email, fault=str(error))
-    return RedirectResponse("/sign-in", 303)
 
 
 @router.get("/me")
@@ -131,17 +109,7 @@ def my_settings(desk: SignedIn) -> Response:
 
 
 def _my_settings(desk: Desk, *, status: int = 200, faults: dict[str, str] | None = None) -> Response:
-    sessions = accounts.sessions_of(desk.session, desk.member.id, peoples_clock(desk.runtime))
-    return desk.page("me.html", status=status, faults=faults or {}, sessions=sessions)
-
-
-@router.post("/me/sessions/end")
-def end_other_sessions(request: Request, desk: Acting) -> Response:
-    """Sign out everywhere else: for a lost phone."""
-    token = request.cookies.get(cookie_name(desk.runtime), "")
-    with session_on(desk.runtime.engine) as session:
-        accounts.end_other_sessions(session, desk.member.id, token, now=desk.now, actor=desk.member.email)
-    return RedirectResponse("/me", 303)
+    return desk.page("me.html", status=status, faults=faults or {})
 
 
 @router.post("/me")

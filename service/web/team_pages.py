@@ -8,12 +8,12 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, or_, select
 
-from service import accounts, oncall
+from service import accounts, member_links, oncall
 from service.db import session_on
 from service.models import ROLES, AuditEvent, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
-from service.settings import require_secret_key
-from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn
+from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn, peoples_clock
+from service.web.member_page import another, the_member
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -104,6 +104,8 @@ def members(desk: SignedIn) -> Response:
 def _members(
     desk: Desk, *, status: int = 200, faults: Any = None, link: str = "", whose: str = ""
 ) -> Response:
+    if link:
+        desk.look_again()
     everyone = desk.session.exec(select(Member).order_by(Member.name)).all()
     seen = desk.session.exec(select(MemberSession.member_id, MemberSession.seen_at)).all()
     last: dict[str, datetime] = {}
@@ -112,6 +114,7 @@ def _members(
     return desk.page(
         "members.html", status=status, everyone=everyone, last=last, roles=ROLES, faults=faults or {},
         typed=desk.form, link=link, whose=whose,
+        pending=member_links.pending_links(desk.session, peoples_clock(desk.runtime)),
     )  # fmt: skip
 
 
@@ -138,27 +141,24 @@ def add_member(desk: Administering) -> Response:
 
 
 def _link(desk: Desk, member: Member) -> str:
-    key = require_secret_key(desk.runtime.settings)
-    return desk.runtime.settings.public_url + accounts.password_link(key, member, desk.now)
-
-
-def _other(desk: Desk, member_id: str) -> Member:
-    member = desk.session.get(Member, member_id)
-    if member is None:
-        raise HTTPException(404)
-    return member
+    with session_on(desk.runtime.engine) as session:
+        path = member_links.password_link(
+            session, member, now=peoples_clock(desk.runtime), actor=desk.member.email
+        )
+    return desk.runtime.settings.public_url + path
 
 
 @router.post("/members/{member_id}/link")
 def new_link(desk: Administering, member_id: str) -> Response:
-    member = _other(desk, member_id)
+    """A link by which a member chooses a (new) password, to be handed over in person."""
+    member = another(desk, member_id)
     return _members(desk, link=_link(desk, member), whose=member.name)
 
 
 @router.post("/members/{member_id}/disable")
 def disable(desk: Administering, member_id: str) -> Response:
     """Shut out, or let in again. Nobody can shut themselves out: somebody must be able to undo it."""
-    member = _other(desk, member_id)
+    member = the_member(desk, member_id)
     if member.id == desk.member.id:
         return _members(desk, status=422, faults={"self": desk.t("You cannot shut yourself out.")})
     with session_on(desk.runtime.engine) as session:

@@ -96,14 +96,18 @@
   const warn = () => {
     const place = find("#warn-lock");
     if (!place || !locksAt || isLocked) return;
-    const near = locksAt - performance.now() < 90000;
+    const left = Math.max(0, Math.ceil((locksAt - performance.now()) / 1000)), near = left <= 60;
     if (near && place.hidden) {
-      const words_ = document.createElement("span"), stay = document.createElement("button");
-      words_.textContent = `${say(words.locks, { seconds: 90 })} `;
+      // The seconds are for the eye; read aloud every second they would drown everything else.
+      const told = document.createElement("span"), seen = document.createElement("strong"), stay = document.createElement("button");
+      told.className = "unseen"; told.textContent = words.locks_soon;
+      seen.id = "lock-seconds"; seen.setAttribute("aria-hidden", "true");
       stay.type = "button"; stay.className = "secondary"; stay.textContent = words.stay;
       stay.addEventListener("click", async () => { await fetch("/me"); locksAt = null; place.hidden = true; });
-      place.replaceChildren(words_, stay);
+      place.replaceChildren(told, seen, stay);
     }
+    const seen = find("#lock-seconds", place), text = say(words.locks, { seconds: left });
+    if (near && seen && seen.textContent !== text) seen.textContent = text;
     place.hidden = !near;
   };
   const lock = () => {
