@@ -43,10 +43,9 @@ def test_the_list_is_clean_and_reaches_thousands_by_its_rules() -> None:
     words = common_words()
     assert len(words) > 450
     assert all(word == word.casefold().strip() and len(word) >= 3 for word in words)
-    dressed = {
-        f"{word}{tail}" for word in words for tail in ("123456789012"[:12], "2026!2026!20", "!!!!1234!!!!")
-    }
-    assert len(dressed) > 1200 and all(is_common(one) for one in dressed)
+    tails = ("123456789012", "2026!2026!20", "!!!!1234!!!!")
+    dressed = {f"{word}{tail}" for word in words for tail in tails if word.isalpha()}
+    assert len(dressed) > 1200 and [one for one in dressed if not is_common(one)] == []
 
 
 def test_without_a_hash_nothing_is_the_password() -> None:
