@@ -98,6 +98,7 @@ TABLE = {
     "GET /on-call": MEMBER,
     "POST /on-call": CARE,
     "POST /on-call/{shift_id}/end": CARE,
+    "POST /on-call/{shift_id}/change": CARE,
     "GET /members": MEMBER,
     "POST /members": ADMIN,
     "GET /members/{member_id}": ADMIN,

@@ -8,10 +8,11 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import col, or_, select
 
-from service import accounts, member_links, oncall
+from service import accounts, member_links, oncall, oncall_week
 from service.db import session_on
 from service.models import ROLES, AuditEvent, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
+from service.web import on_call_week
 from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn, peoples_clock
 from service.web.member_page import another, the_member
 
@@ -44,43 +45,74 @@ def _on_call(desk: Desk, *, status: int = 200, fault: str = "") -> Response:
         team=oncall.team(desk.session),
         days=DAYS_SHOWN,
         typed=desk.form,
-        local_now=desk.now.astimezone(ZoneInfo(desk.zone)).strftime("%Y-%m-%dT%H:%M"),
+        **on_call_week.values(desk),
     )
 
 
 def _local(desk: Desk, name: str) -> datetime | None:
-    """A time of the form, local to the viewer."""
+    """A time of the form, local to the clinic: shifts are the clinic's."""
     given = desk.text(name, 40)
     if not given:
         return None
     at = datetime.fromisoformat(given)
-    return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(desk.zone))).astimezone(desk.now.tzinfo)
+    zone = ZoneInfo(desk.runtime.site.timezone)
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(desk.now.tzinfo)
+
+
+def _shift_fields(desk: Desk) -> dict[str, Any]:
+    """What a form says of a shift. Raises ShiftError for times that are none."""
+    try:
+        starts_at, ends_at = _local(desk, "starts_at") or desk.now, _local(desk, "ends_at")
+    except (ValueError, OverflowError) as error:
+        raise oncall.ShiftError("Write times like 2027-03-12 14:00.") from error
+    tier = desk.text("tier", 2)
+    return {
+        "now": desk.now,
+        "actor": desk.member.email,
+        "member_id": desk.text("member_id", 32),
+        "tier": int(tier) if tier.isdecimal() else 0,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "override": desk.text("override", 3) == "on",
+    }
+
+
+def _to_week(given: dict[str, Any], site_zone: str) -> Response:
+    """Back to the week in which the shift begins."""
+    monday = oncall_week.monday_of(given["starts_at"].astimezone(ZoneInfo(site_zone)).date())
+    return RedirectResponse(f"/on-call?week={monday}", 303)
 
 
 @router.post("/on-call")
 def add_shift(desk: Caring) -> Response:
-    """Put a member on a tier, for a time or until changed."""
-    try:
-        starts_at, ends_at = _local(desk, "starts_at") or desk.now, _local(desk, "ends_at")
-    except ValueError:
-        return _on_call(desk, status=422, fault=desk.t("Write times like 2027-03-12 14:00."))
-    tier = desk.text("tier", 2)
+    """Put a member on a tier, for a time or until changed, and on following days too."""
+    zone, repeats = desk.runtime.site.timezone, desk.text("repeat", 3)
     with session_on(desk.runtime.engine) as session:
         try:
-            oncall.add_shift(
-                session,
-                now=desk.now,
-                actor=desk.member.email,
-                member_id=desk.text("member_id", 32),
-                tier=int(tier) if tier.isdecimal() else 0,
-                starts_at=starts_at,
-                ends_at=ends_at,
-                override=desk.text("override", 3) == "on",
-            )
+            given = _shift_fields(desk)
+            days = int(repeats) if repeats.isdecimal() else 0
+            turns = list(oncall_week.repeated(given["starts_at"], given["ends_at"], days, ZoneInfo(zone)))
+            for starts_at, ends_at in turns:
+                oncall.add_shift(session, **(given | {"starts_at": starts_at, "ends_at": ends_at}))
         except oncall.ShiftError as error:
             session.rollback()
             return _on_call(desk, status=422, fault=desk.t(str(error)))
-    return RedirectResponse("/on-call", 303)
+    return _to_week(given, zone)
+
+
+@router.post("/on-call/{shift_id}/change")
+def change_shift(desk: Caring, shift_id: str) -> Response:
+    """Who, when, which tier: what was held until now stays as it was."""
+    with session_on(desk.runtime.engine) as session:
+        if session.get(OnCallShift, shift_id) is None:
+            raise HTTPException(404)
+        try:
+            given = _shift_fields(desk)
+            oncall_week.change_shift(session, shift_id=shift_id, **given)
+        except oncall.ShiftError as error:
+            session.rollback()
+            return _on_call(desk, status=422, fault=desk.t(str(error)))
+    return _to_week(given, desk.runtime.site.timezone)
 
 
 @router.post("/on-call/{shift_id}/end")
