@@ -14,7 +14,9 @@ from sqlmodel import Session
 from messages.protocol import Protocol
 from service.enrollment_request import EnrollmentFaults, NewEnrollment, parse_request
 from service.enrollments import AlreadyEnrolled, enroll
+from service.known_patients import team_faults
 from service.runtime import Runtime
+from service.sight import EVERYTHING, Sight, has_one_team
 
 PATIENT_COLUMNS = (
     "name",
@@ -37,6 +39,7 @@ COURSE_COLUMNS = (
 )
 CONSENT_COLUMNS = ("consent_method", "consent_at")
 COLUMNS = PATIENT_COLUMNS + COURSE_COLUMNS + CONSENT_COLUMNS
+TEAM_COLUMN = "team"  # only where a site has several teams
 REQUIRED = ("name", "phone", "timezone", "language", "protocol", "procedure_at", *CONSENT_COLUMNS)
 LONGEST_FILE = 2_000_000
 MOST_ROWS = 5_000
@@ -101,7 +104,7 @@ def _table(content: bytes) -> tuple[list[tuple[int, dict[str, Any]]] | None, Row
     try:
         heading = [name.strip().lower() for name in reader.fieldnames or ()]
         reader.fieldnames = heading
-        unknown = [name for name in heading if name not in COLUMNS]
+        unknown = [name for name in heading if name not in (*COLUMNS, TEAM_COLUMN)]
         missing = [name for name in REQUIRED if name not in heading]
         if missing or unknown or len(set(heading)) != len(heading):
             said = (
@@ -124,6 +127,7 @@ def _nested(row: Mapping[str, str]) -> dict[str, Any]:
         "patient": {name: values[name] for name in PATIENT_COLUMNS},
         "consent": {"method": values["consent_method"], "at": values["consent_at"]},
         **{name: values[name] for name in COURSE_COLUMNS},
+        TEAM_COLUMN: (row.get(TEAM_COLUMN) or "").strip(),
     }
 
 
@@ -134,19 +138,33 @@ def _column(field: str) -> str:
 
 
 def enroll_csv(
-    session: Session, runtime: Runtime, content: bytes, *, now: datetime, actor: str, show: bool = False
+    session: Session,
+    runtime: Runtime,
+    content: bytes,
+    *,
+    now: datetime,
+    actor: str,
+    sight: Sight = EVERYTHING,
+    show: bool = False,
 ) -> CsvResult:
     """Enroll every row, or none when any row has a fault. Rows already enrolled are counted, not repeated.
 
     ``show``: progress on a terminal.
     """
     requests, faults = read_rows(content, now=now, protocols=runtime.protocols)
+    if not has_one_team(session) or any(request.team for _number, request in requests):
+        faults += [
+            RowFault(number, "team", said)
+            for number, request in requests
+            for said in team_faults(session, request, sight)
+        ]
+    session.rollback()
     if faults:
         return CsvResult(0, 0, tuple(faults))
     enrolled = already = 0
     for _number, request in track(requests, "Enrolling", disable=not (show and sys.stderr.isatty())):
         try:
-            enroll(session, runtime, request, now=now, actor=actor)
+            enroll(session, runtime, request, now=now, actor=actor, sight=sight)
             enrolled += 1
         except AlreadyEnrolled:
             already += 1

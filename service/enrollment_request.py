@@ -17,7 +17,8 @@ SEDATIONS = ("local", "conscious", "general")
 CONSENT_METHODS = ("written", "verbal", "electronic")
 LEVEL = re.compile(r"(C[1-7]|T([1-9]|1[0-2])|L[1-6]|S[1-5])$")
 FIELDS = frozenset(
-    "protocol procedure_at discharged_at on_blood_thinner baseline_pain levels sedation follow_up_on".split()
+    "protocol procedure_at discharged_at on_blood_thinner baseline_pain levels sedation follow_up_on "
+    "team".split()
 )
 PATIENT_FIELDS = frozenset(
     "name phone timezone language external_id caregiver_phone caregiver_consent".split()
@@ -35,7 +36,7 @@ class EnrollmentFaults(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class NewEnrollment:
-    """A request that holds together. Times aware UTC, phones E.164."""
+    """A request that holds together. Times aware UTC, phones E.164. ``team``: a name or id, not looked up."""
 
     name: str
     phone: str
@@ -54,6 +55,7 @@ class NewEnrollment:
     levels: tuple[str, ...] = ()
     sedation: str | None = None
     follow_up_on: date | None = None
+    team: str | None = None
 
 
 class _Reader:
@@ -225,6 +227,7 @@ def parse_request(
         "levels": reader.take("levels", vertebral_levels) or (),
         "sedation": reader.take("sedation", one_of(*SEDATIONS)),
         "follow_up_on": reader.take("follow_up_on", calendar_day),
+        "team": reader.take("team", short_text(60)),
         "consent_method": reader.take("consent.method", one_of(*CONSENT_METHODS), required=True),
         "consent_at": reader.take("consent.at", at, required=True),
     }

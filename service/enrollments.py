@@ -9,8 +9,10 @@ from sqlmodel import Session, col, select
 from messages.urgency import Urgency
 from service import audit, escalations, planning
 from service.enrollment_request import EnrollmentFaults, NewEnrollment, check_times
+from service.known_patients import check_team, find_patient, team_for
 from service.models import Enrollment, Patient, new_id
 from service.runtime import Runtime
+from service.sight import EVERYTHING, Sight
 
 RUNNING = ("active", "paused")
 UNCHANGED = object()
@@ -42,22 +44,32 @@ class Change:
 
 
 def enroll(
-    session: Session, runtime: Runtime, request: NewEnrollment, *, now: datetime, actor: str
+    session: Session,
+    runtime: Runtime,
+    request: NewEnrollment,
+    *,
+    now: datetime,
+    actor: str,
+    sight: Sight = EVERYTHING,
 ) -> Enrollment:
     """Enroll and lay down the whole plan; commits.
 
-    The same phone and name (or ``external_id``) on the same protocol while one runs raises AlreadyEnrolled,
-    also when two requests race. A discharge-anchored protocol without ``discharged_at`` is planned from the
-    procedure + 24 h and opens a task to confirm.
+    ``sight``: of whoever enrolls. A person who is a patient of a team out of sight becomes a patient of this
+    team besides: nothing is told about the other. The same phone and name (or ``external_id``) on the same
+    protocol while one runs raises AlreadyEnrolled, also when two requests race; a team that cannot be,
+    EnrollmentFaults. A discharge-anchored protocol without ``discharged_at`` is planned from the procedure +
+    24 h and opens a task to confirm.
     """
     _one_at_a_time(session, request.phone, request.external_id)
-    patient = _find_patient(session, request)
+    team_id = team_for(session, request.team, sight)
+    patient = find_patient(session, request, sight)
     if patient is not None:
+        check_team(session, request, patient, team_id)
         running = _running(session, patient.id, request.protocol)
         if running is not None:
             session.rollback()
             raise AlreadyEnrolled(running.id)
-    patient = _keep_patient(session, patient, request, now)
+    patient = _keep_patient(session, patient, request, team_id, now)
     protocol = runtime.protocols[request.protocol]
     planning.pin(session, protocol, now)
     enrollment = Enrollment(
@@ -95,23 +107,6 @@ def _one_at_a_time(session: Session, phone: str, external_id: str | None) -> Non
             session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:value))"), {"value": value})
 
 
-def same_name(name: str) -> str:
-    """A name as compared: case and blanks do not make another person."""
-    return " ".join(name.split()).casefold()
-
-
-def _find_patient(session: Session, request: NewEnrollment) -> Patient | None:
-    if request.external_id:
-        known = session.exec(select(Patient).where(Patient.external_id == request.external_id)).first()
-        if known is not None:
-            return known
-    on_phone = session.exec(select(Patient).where(Patient.phone == request.phone).order_by(Patient.id))
-    for patient in on_phone:
-        if same_name(patient.name) == same_name(request.name):
-            return patient
-    return None
-
-
 def _running(session: Session, patient_id: str, protocol: str) -> Enrollment | None:
     return session.exec(
         select(Enrollment).where(
@@ -123,11 +118,11 @@ def _running(session: Session, patient_id: str, protocol: str) -> Enrollment | N
 
 
 def _keep_patient(
-    session: Session, patient: Patient | None, request: NewEnrollment, now: datetime
+    session: Session, patient: Patient | None, request: NewEnrollment, team_id: str, now: datetime
 ) -> Patient:
     if patient is None:
-        patient = Patient(id=new_id(), name=request.name, phone=request.phone, created_at=now,
-                          timezone=request.timezone, language=request.language)  # fmt: skip
+        patient = Patient(id=new_id(), team_id=team_id, name=request.name, phone=request.phone,
+                          timezone=request.timezone, language=request.language, created_at=now)  # fmt: skip
     patient.name, patient.phone = request.name, request.phone
     patient.timezone, patient.language = request.timezone, request.language
     patient.external_id = request.external_id or patient.external_id

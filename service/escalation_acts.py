@@ -23,9 +23,9 @@ from service.escalation_rows import (
     restart_ladder,
     write_event,
 )
-from service.models import Escalation
+from service.models import ANSWERING_ROLES, Escalation
+from service.sight import looks_after
 
-ANSWERING_ROLES = ("nurse", "clinician", "admin")
 METHODS = ("phone", "text", "in_person", "could_not_reach")
 
 
@@ -110,8 +110,11 @@ def hand_over(
         raise WrongState("Nobody holds it now; acknowledge it first, then hand it over.")
     if row.acknowledged_by != actor:
         raise HeldByOther(row.acknowledged_by or "somebody", row.acknowledged_at or row.opened_at)
-    if member_named(session, to).role not in ANSWERING_ROLES:
+    colleague = member_named(session, to)
+    if colleague.role not in ANSWERING_ROLES:
         raise InvalidAct("member", f"{to} may look but not answer escalations.")
+    if not looks_after(session, colleague, row.team_id):
+        raise InvalidAct("member", f"{to} works in another team.")
     _hold(row, site, to, now)
     row.next_event_at = now  # the ladder's next look tells the new holder
     return done(session, row, now, "handed_over", actor, to=to)

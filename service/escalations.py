@@ -38,7 +38,7 @@ from service.escalation_rows import (
     with_public_holidays,
     write_event,
 )
-from service.models import Enrollment, Escalation, OutboundMessage
+from service.models import DEFAULT_TEAM, Enrollment, Escalation, OutboundMessage, Patient
 from service.resolutions import DISPOSITIONS, false_alarm, reopen, resolve
 
 __all__ = [
@@ -111,6 +111,7 @@ def open_escalation(
     if subject is None:
         raise ValueError("an escalation needs a patient or a phone")
     kind = "clinical" if reason in CLINICAL else reason
+    team_id = _team_of(session, patient_id)
     times = clocks(with_public_holidays(site, now), urgency, now, due_by)
     existing = unresolved(session, subject, kind)
     if existing is None:
@@ -118,6 +119,7 @@ def open_escalation(
             code=free_code(session),
             subject=subject,
             kind=kind,
+            team_id=team_id,
             patient_id=patient_id,
             enrollment_id=enrollment_id,
             phone=phone,
@@ -158,6 +160,14 @@ def open_escalation(
             return fresh
     _join(session, existing, now, site, reason, urgency, times, reply_id, findings, summary, actor)
     return existing
+
+
+def _team_of(session: Session, patient_id: str | None) -> str:
+    """The patient's team, held so that nobody moves the patient before this transaction ends."""
+    if patient_id is None:
+        return DEFAULT_TEAM
+    team_id = select(Patient.team_id).where(Patient.id == patient_id).with_for_update(read=True)
+    return session.exec(team_id).one_or_none() or DEFAULT_TEAM
 
 
 def unresolved(session: Session, subject: str, kind: str) -> Escalation | None:

@@ -19,6 +19,7 @@ from service.models import AuditEvent, Enrollment, Escalation, Mark, OutboundMes
 from service.readiness import oldest_due
 from service.runtime import Runtime
 from service.safety_figures import Board, safety_board
+from service.sight import EVERYTHING
 
 COUNT_EVERY = 30.0  # seconds; counting every text ever sent takes longest
 BOARD_EVERY = 300.0
@@ -72,7 +73,7 @@ class _Figures(Collector):
 
     def _safety(self, session: Session, now: datetime) -> Iterator[GaugeMetricFamily]:
         if self._board is None or monotonic() - self._board_at > BOARD_EVERY:
-            self._board = safety_board(session, self.runtime.site, now, now - SAFETY_SPAN)
+            self._board = safety_board(session, EVERYTHING, self.runtime.site, now, now - SAFETY_SPAN)
             self._board_at = monotonic()
         yield from _safety_rows(self._board)
 

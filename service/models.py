@@ -41,6 +41,8 @@ URGENCIES = ("none", "routine", "urgent", "emergency")
 ROLES = ("viewer", "nurse", "clinician", "admin")
 LINK_KINDS = ("first_admin", "invitation", "password", "code", "sso")
 SIGN_IN_WAYS = ("password", "sso")
+ANSWERING_ROLES = ("nurse", "clinician", "admin")
+DEFAULT_TEAM = "0" * 31 + "1"  # made by the migration; catches what belongs to nobody else
 
 
 def new_id() -> str:
@@ -62,12 +64,29 @@ def _json(nullable: bool = True) -> Any:
     return Column(JSON(none_as_null=True), nullable=nullable)
 
 
+def _team() -> Any:
+    """The one team a row belongs to. No foreign key: SQLite could not add it to a table that has rows; teams
+    are never removed, and a team nobody knows counts as one without people (``service.sight``)."""
+    return Field(default=DEFAULT_TEAM, max_length=32, sa_column_kwargs={"server_default": DEFAULT_TEAM})
+
+
+class Team(SQLModel, table=True):
+    """A care team of this site. One that is not active takes no patients and has none."""
+
+    __tablename__ = "teams"
+    id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    name: str = Field(unique=True)
+    active: bool = True
+    created_at: datetime
+
+
 class Patient(SQLModel, table=True):
     """One person. ``timezone`` is an IANA name; phones are E.164. Several patients may share a phone."""
 
     __tablename__ = "patients"
-    __table_args__ = (Index("ix_patients_name_id", "name", "id"),)
+    __table_args__ = (Index("ix_patients_name_id", "name", "id"), Index("ix_patients_team_id", "team_id"))
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
+    team_id: str = _team()
     name: str = Field(sa_type=Text)
     phone: str = Field(sa_type=Text, index=True)
     timezone: str
@@ -202,6 +221,13 @@ class OutboundMessage(SQLModel, table=True):
             sqlite_where=text("status IN ('claimed', 'unknown')"),
             postgresql_where=text("status IN ('claimed', 'unknown')"),
         ),
+        Index(
+            "ix_outbound_messages_paged",
+            "member_id",
+            "escalation_id",
+            sqlite_where=text("kind = 'page'"),
+            postgresql_where=text("kind = 'page'"),
+        ),
         Index("ix_outbound_messages_patient_id_created_at", "patient_id", "created_at"),
         Index("ix_outbound_messages_to_phone_created_at", "to_phone", "created_at"),
     )
@@ -300,6 +326,8 @@ class Escalation(SQLModel, table=True):
     ``code`` is what a member texts back. ``ladder`` is frozen at opening. ``version`` rises with every change
     (live views compare it). ``next_event_at`` is when the clock must be looked at again; never empty while
     the escalation is not resolved. Only one escalation per ``subject`` (patient id or phone) is unresolved.
+    ``team_id`` is always the patient's; that of an unknown number is the team that catches all. ``moved_at``:
+    when it last came from another team; who was paged before sees it no more.
     """
 
     __tablename__ = "escalations"
@@ -316,6 +344,15 @@ class Escalation(SQLModel, table=True):
         ),
         Index(
             "ix_escalations_queue",
+            "urgency_rank",
+            "opened_at",
+            "id",
+            sqlite_where=text("status <> 'resolved'"),
+            postgresql_where=text("status <> 'resolved'"),
+        ),
+        Index(
+            "ix_escalations_team_queue",
+            "team_id",
             "urgency_rank",
             "opened_at",
             "id",
@@ -342,6 +379,7 @@ class Escalation(SQLModel, table=True):
     code: str
     subject: str
     kind: str
+    team_id: str = _team()
     patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
     enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
     phone: str | None = Field(default=None, sa_type=Text)
@@ -371,6 +409,7 @@ class Escalation(SQLModel, table=True):
     disposition: str | None = None
     note: str | None = Field(default=None, sa_type=Text)
     cannot_be_texted: bool = False
+    moved_at: datetime | None = None
     version: int = 1
 
 
@@ -409,6 +448,32 @@ class Member(SQLModel, table=True):
     sso_subject: str | None = Field(default=None, unique=True, index=True)
     preferences: dict[str, Any] | None = Field(default=None, sa_column=_json())
     created_at: datetime
+
+
+class TeamMember(SQLModel, table=True):
+    """Who works in which team. A member without any row works in the team that catches all."""
+
+    __tablename__ = "team_members"
+    team_id: str = Field(foreign_key="teams.id", primary_key=True, max_length=32)
+    member_id: str = Field(foreign_key="members.id", primary_key=True, index=True, max_length=32)
+
+
+class BreakGlass(SQLModel, table=True):
+    """A member opened a patient of another team in an emergency: why, and until when. Never removed."""
+
+    __tablename__ = "break_glass"
+    __table_args__ = (
+        Index("ix_break_glass_member_id_until", "member_id", "until"),
+        Index("ix_break_glass_patient_id_until", "patient_id", "until"),
+    )
+    id: str = Field(default_factory=ordered_id, primary_key=True, max_length=32)
+    member_id: str = Field(foreign_key="members.id", max_length=32)
+    patient_id: str = Field(foreign_key="patients.id", max_length=32)
+    reason: str = Field(sa_type=Text)
+    opened_at: datetime
+    until: datetime
+    ended_at: datetime | None = None
+    ended_by: str | None = None
 
 
 class MemberSession(SQLModel, table=True):
@@ -461,7 +526,8 @@ class RecoveryCode(SQLModel, table=True):
 
 
 class SignInAttempt(SQLModel, table=True):
-    """Failed and good sign-ins, for throttling. ``subject`` is a hash of the address or e-mail."""
+    """Failed and good tries to get in, for throttling: sign-ins, searches that break the glass. ``subject``
+    is a hash of whose tries they are."""
 
     __tablename__ = "sign_in_attempts"
     __table_args__ = (Index("ix_sign_in_attempts_subject_at", "subject", "at"),)
@@ -472,13 +538,15 @@ class SignInAttempt(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A key for programs; only its hash is stored."""
+    """A key for programs; only its hash is stored. ``teams``: ids of the teams whose patients it reaches;
+    None: all of them."""
 
     __tablename__ = "api_tokens"
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     name: str = Field(unique=True)
     token_hash: str = Field(unique=True)
     scopes: list[str] = Field(default_factory=list, sa_column=_json(nullable=False))
+    teams: list[str] | None = Field(default=None, sa_column=_json())
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
@@ -499,13 +567,15 @@ class IdempotencyKey(SQLModel, table=True):
 class OnCallShift(SQLModel, table=True):
     """Who holds a tier when. Without ``ends_at`` it holds around the clock until changed.
 
-    ``override`` shifts stand above ordinary ones of the same tier while they last.
+    ``override`` shifts stand above ordinary ones of the same tier while they last. ``team_id`` None: for the
+    whole site, wherever a team has nobody of its own who can be paged.
     """
 
     __tablename__ = "on_call_shifts"
     __table_args__ = (Index("ix_on_call_shifts_tier_starts_at", "tier", "starts_at"),)
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     member_id: str = Field(foreign_key="members.id", index=True)
+    team_id: str | None = Field(default=None, max_length=32)
     tier: int
     starts_at: datetime
     ends_at: datetime | None = None

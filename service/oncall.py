@@ -8,8 +8,8 @@ from sqlmodel import Session, col, or_, select
 
 from messages.site import Site
 from service import audit
-from service.escalation_acts import ANSWERING_ROLES
-from service.models import Member, OnCallShift, PhoneState
+from service.models import ANSWERING_ROLES, Member, OnCallShift, PhoneState
+from service.sight import has_one_team, roster
 
 
 class ShiftError(ValueError):
@@ -26,24 +26,45 @@ class Gap:
     why: str
 
 
-def on_call(session: Session, tier: int, at: datetime) -> list[Member]:
+def on_call(session: Session, tier: int, at: datetime, team_id: str | None = None) -> list[Member]:
     """Who holds ``tier`` at that moment: the overrides if there are any, else the ordinary shifts; by name.
 
-    Members who can no longer sign in hold nothing.
+    ``team_id``: by that team's own shifts; None: by those of the whole site. Members who can no longer sign
+    in hold nothing.
     """
+    return _holding(session, tier, at, (team_id,))[team_id]
+
+
+def to_page(session: Session, tier: int, at: datetime, team_id: str) -> list[Member]:
+    """Whom a page of ``tier`` about a team's patient reaches: the team's own people on call; where none of
+    them can be paged, those of the whole site. So a team without shifts of its own loses no page."""
+    holding = _holding(session, tier, at, (team_id, None))
+    reachable = pageable(session, [*holding[team_id], *holding[None]])
+    own = [member for member in reachable if member in holding[team_id]]
+    return own or reachable
+
+
+def _holding(
+    session: Session, tier: int, at: datetime, team_ids: Sequence[str | None]
+) -> dict[str | None, list[Member]]:
     rows = session.exec(
         select(OnCallShift, Member)
         .join(Member, col(Member.id) == OnCallShift.member_id)
         .where(
+            or_(*(OnCallShift.team_id == team_id for team_id in team_ids)),
             OnCallShift.tier == tier,
             OnCallShift.starts_at <= at,
             or_(col(OnCallShift.ends_at).is_(None), col(OnCallShift.ends_at) > at),
             col(Member.disabled_at).is_(None),
         )
     ).all()
-    standing = _above(shift for shift, _ in rows)
-    members = {member.id: member for shift, member in rows if shift.id in standing}
-    return sorted(members.values(), key=lambda member: (member.name, member.id))
+    found: dict[str | None, list[Member]] = {}
+    for team_id in team_ids:
+        mine = [(shift, member) for shift, member in rows if shift.team_id == team_id]
+        standing = _above(shift for shift, _ in mine)
+        members = {member.id: member for shift, member in mine if shift.id in standing}
+        found[team_id] = sorted(members.values(), key=lambda member: (member.name, member.id))
+    return found
 
 
 def _above(shifts: Iterable[OnCallShift]) -> set[str]:
@@ -52,12 +73,19 @@ def _above(shifts: Iterable[OnCallShift]) -> set[str]:
     return overrides or {shift.id for shift in found}
 
 
-def team(session: Session) -> list[Member]:
-    """Everyone who may answer an escalation: nurses, clinicians and admins who can sign in, by name."""
+def team(session: Session, team_id: str | None = None) -> list[Member]:
+    """Everyone who may answer an escalation: nurses, clinicians and admins who can sign in, by name.
+
+    ``team_id``: only those who look after that team's patients.
+    """
     rows = session.exec(
         select(Member).where(col(Member.disabled_at).is_(None), col(Member.role).in_(ANSWERING_ROLES))
     )
-    return sorted(rows, key=lambda member: (member.name, member.id))
+    found = sorted(rows, key=lambda member: (member.name, member.id))
+    if team_id is None or has_one_team(session):
+        return found
+    theirs = roster(session).looks_after(team_id)
+    return [member for member in found if member.id in theirs]
 
 
 def pageable(session: Session, members: Sequence[Member]) -> list[Member]:
@@ -85,11 +113,12 @@ def add_shift(
     starts_at: datetime,
     ends_at: datetime | None = None,
     override: bool = False,
+    team_id: str | None = None,
 ) -> OnCallShift:
     """Let a member hold a tier (1 is told first). Without an end it holds until changed. Commits.
 
-    An override stands above ordinary shifts of its tier while it lasts, so it needs an end. Raises
-    ShiftError.
+    ``team_id``: for that team only, None for the whole site. An override stands above ordinary shifts of its
+    tier while it lasts, so it needs an end. Raises ShiftError.
     """
     member = session.get(Member, member_id)
     if member is None or member.disabled_at is not None:
@@ -102,8 +131,11 @@ def add_shift(
         raise ShiftError("The shift ends before it starts.")
     if override and ends_at is None:
         raise ShiftError("An override needs an end, or it would hide the ordinary shifts for ever.")
+    if team_id is not None and not roster(session).sight_of(member_id).sees_team(team_id):
+        raise ShiftError(f"{member.name} does not work in that team: add them to it first.")
     shift = OnCallShift(
         member_id=member_id,
+        team_id=team_id,
         tier=tier,
         starts_at=starts_at,
         ends_at=ends_at,
@@ -133,15 +165,24 @@ def end_shift(session: Session, *, now: datetime, actor: str, shift_id: str, at:
 
 
 def hand_over_tier(
-    session: Session, *, now: datetime, actor: str, tier: int, to_member_id: str, until: datetime
+    session: Session,
+    *,
+    now: datetime,
+    actor: str,
+    tier: int,
+    to_member_id: str,
+    until: datetime,
+    team_id: str | None = None,
 ) -> OnCallShift:
-    """Give a tier to another member from now ``until``: an override; earlier overrides of the tier end now.
+    """Give a tier (of a team, or of the whole site) to another member from now ``until``: an override;
+    earlier overrides of the tier end now.
 
     Commits. Raises ShiftError.
     """
     overrides = session.exec(
         select(OnCallShift).where(
             OnCallShift.tier == tier,
+            OnCallShift.team_id == team_id,
             col(OnCallShift.override).is_(True),
             OnCallShift.starts_at <= now,
             col(OnCallShift.ends_at) > now,
@@ -159,6 +200,7 @@ def hand_over_tier(
         starts_at=now,
         ends_at=until,
         override=True,
+        team_id=team_id,
     )
 
 
@@ -175,14 +217,22 @@ def shifts(session: Session, start: datetime, end: datetime) -> list[tuple[OnCal
     return sorted(rows, key=lambda row: (row[0].tier, row[0].starts_at, row[0].id))
 
 
-def gaps(session: Session, site: Site, start: datetime, end: datetime) -> list[Gap]:
-    """When, between ``start`` and ``end``, a tier would have nobody to page.
+def gaps(
+    session: Session, site: Site, start: datetime, end: datetime, team_id: str | None = None
+) -> list[Gap]:
+    """When, between ``start`` and ``end``, a tier would have nobody to page: of the whole site, or for a
+    team, where the site's own shifts stand in.
 
     Tier 1 is always looked at; a further tier only once somebody was ever put on it (a clinic with one nurse
     has no second tier, and the ladder passes it by).
     """
-    rows = shifts(session, start, end)
-    ever = set(session.exec(select(OnCallShift.tier).distinct()))
+    whose = (team_id, None)
+    rows = [row for row in shifts(session, start, end) if row[0].team_id in whose]
+    ever = set(
+        session.exec(
+            select(OnCallShift.tier).where(or_(*(OnCallShift.team_id == one for one in whose))).distinct()
+        )
+    )
     tiers = sorted({1} | {tier for tier in ever if tier <= max(len(steps) for steps in site.ladder.values())})
     reachable = {member.id for member in pageable(session, [member for _, member in rows])}
     found: list[Gap] = []
@@ -200,8 +250,9 @@ def gaps(session: Session, site: Site, start: datetime, end: datetime) -> list[G
                 and (shift.ends_at is None or shift.ends_at > begins)
                 and member.disabled_at is None
             ]
-            standing = _above(shift for shift, _ in holding)
-            members = [member for shift, member in holding if shift.id in standing]
+            own = _above(shift for shift, _ in holding if shift.team_id == team_id)
+            site_wide = _above(shift for shift, _ in holding if shift.team_id is None)
+            members = [member for shift, member in holding if shift.id in own | site_wide]
             if not any(member.id in reachable for member in members):
                 _extend(found, Gap(tier, begins, ends, "no phone" if members else "nobody"))
     return found

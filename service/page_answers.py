@@ -16,6 +16,7 @@ from service.escalation_rows import locked
 from service.models import Escalation, Mark, Member, Reply
 from service.runtime import Runtime
 from service.senders import phone_state
+from service.sight import sight_of_member
 
 _ACKNOWLEDGES = re.compile(r"^\W*(?P<word>ack\w*|take|tomo)?\W*(?P<code>\d{4,5})\W*$", re.IGNORECASE)
 WRONG_CODES_WITHIN = timedelta(minutes=10)
@@ -42,8 +43,11 @@ def obey(
     match = _ACKNOWLEDGES.match(reply.body)
     if match is None:
         return False
+    sight = sight_of_member(session, member, now)
     row = session.exec(
-        select(Escalation).where(Escalation.code == match["code"], Escalation.status != "resolved")
+        select(Escalation).where(
+            Escalation.code == match["code"], Escalation.status != "resolved", sight.of_escalations()
+        )
     ).first()
     if row is None:
         if is_patient and not match["word"]:

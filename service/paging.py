@@ -166,12 +166,16 @@ def _lose(row: Escalation, tier: int, at: datetime) -> None:
 def _people(session: Session, row: Escalation, telling: Round, now: datetime) -> list[Member]:
     """Whom this round tells: whoever is on call for the tier now, with those the step names besides."""
     if telling.tier == TEAM:
-        everyone = {member.id: member for member in oncall.team(session)}
+        everyone = {member.id: member for member in oncall.team(session, row.team_id)}
         for step in row.ladder:
-            everyone.update((member.id, member) for member in oncall.on_call(session, step["tier"], now))
-        return oncall.pageable(session, list(everyone.values()))
+            holding = oncall.to_page(session, step["tier"], now, row.team_id)
+            everyone.update((member.id, member) for member in holding)
+        # A team nobody of whom can be paged: then everybody else is told rather than nobody.
+        return oncall.pageable(session, list(everyone.values())) or oncall.pageable(
+            session, oncall.team(session)
+        )
     step = next(step for step in row.ladder if step["tier"] == telling.tier)
-    found = {member.id: member for member in oncall.on_call(session, telling.tier, now)}
+    found = {member.id: member for member in oncall.to_page(session, telling.tier, now, row.team_id)}
     named = session.exec(
         select(Member).where(col(Member.email).in_(step.get("also", [])), col(Member.disabled_at).is_(None))
     )
@@ -223,9 +227,8 @@ def _remind_holder(session: Session, runtime: Runtime, row: Escalation, now: dat
     if days < 1:
         return 0
     holder = session.exec(select(Member).where(Member.email == (row.contacted_by or ""))).one_or_none()
-    people = oncall.pageable(session, [holder] if holder else []) or oncall.pageable(
-        session, oncall.on_call(session, 1, now)
-    )
+    people = oncall.pageable(session, [holder] if holder else [])
+    people = people or oncall.to_page(session, 1, now, row.team_id)
     for member in people:
         stem = f"page:{row.id}:unresolved:{int(since.timestamp())}:{days}"
         _queue(session, runtime, row, member, "page_again", stem, now)

@@ -14,6 +14,7 @@ from service.carriers import LONGEST_PICTURE, CarrierError
 from service.db import reading, session_on
 from service.models import Reply
 from service.runtime import Runtime
+from service.sight import Sight, reply_in_sight
 
 SIGNATURES = (
     (b"\xff\xd8\xff", 0, "image/jpeg", "jpg"),
@@ -55,21 +56,28 @@ def read_picture(content: bytes) -> Picture:
     raise PictureFault("This attachment is no picture that can be shown safely. Ask the patient what it is.")
 
 
-def find_reply(session: Session, reply_id: str, place: int) -> Reply | None:
-    """The reply when it exists and has a picture in that place."""
-    reply = session.get(Reply, reply_id)
+def find_reply(session: Session, sight: Sight, reply_id: str, place: int) -> Reply | None:
+    """The reply when it is in sight and has a picture in that place."""
+    reply = reply_in_sight(session, sight, reply_id)
     return reply if reply is not None and 0 <= place < len(reply.media or ()) else None
 
 
 def open_picture(
-    runtime: Runtime, *, now: datetime, reply_id: str, place: int, actor: str, address: str | None
+    runtime: Runtime,
+    *,
+    now: datetime,
+    sight: Sight,
+    reply_id: str,
+    place: int,
+    actor: str,
+    address: str | None,
 ) -> Picture:
     """Write into the audit trail who opens it, then fetch it. No session is open while the carrier is asked.
 
     Commits. Raises LookupError for a picture that does not exist, PictureFault when it cannot be shown.
     """
     with reading(runtime.engine) as session:
-        reply = find_reply(session, reply_id, place)
+        reply = find_reply(session, sight, reply_id, place)
         if reply is None:
             raise LookupError("There is no such picture.")
     with session_on(runtime.engine) as session:

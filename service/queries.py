@@ -11,7 +11,18 @@ from sqlmodel import Session, and_, col, or_, select
 from messages.urgency import Urgency
 from service import cursors
 from service.instants import zulu, zulu_or_none
-from service.models import AuditEvent, Enrollment, Escalation, OutboundMessage, PlanItem, Reply
+from service.models import (
+    AuditEvent,
+    Enrollment,
+    Escalation,
+    OutboundMessage,
+    Patient,
+    PlanItem,
+    Reply,
+    StoredAssessment,
+    Team,
+)
+from service.sight import Sight, audit_in_sight
 
 OLDEST_FIRST = (datetime, str)
 QUEUE_ORDER = (int, datetime, str)
@@ -27,6 +38,8 @@ class Page:
 
 def enrollment_item(session: Session, enrollment: Enrollment) -> dict[str, Any]:
     """An enrollment with its plan, in the order of due times."""
+    named = select(Team.name).join(Patient, col(Patient.team_id) == Team.id)
+    team = session.exec(named.where(Patient.id == enrollment.patient_id)).one_or_none()
     plan = session.exec(
         select(PlanItem)
         .where(PlanItem.enrollment_id == enrollment.id)
@@ -35,6 +48,7 @@ def enrollment_item(session: Session, enrollment: Enrollment) -> dict[str, Any]:
     return {
         "id": enrollment.id,
         "patient_id": enrollment.patient_id,
+        "team": team,
         "status": enrollment.status,
         "protocol": enrollment.protocol,
         "version": enrollment.version,
@@ -46,12 +60,18 @@ def enrollment_item(session: Session, enrollment: Enrollment) -> dict[str, Any]:
     }
 
 
-def messages_of(session: Session, patient_id: str, *, limit: int, cursor: str | None = None) -> Page:
+def messages_of(
+    session: Session, sight: Sight, patient_id: str, *, limit: int, cursor: str | None = None
+) -> Page:
     """Every text to and from a patient, oldest first, those still planned at the end. Raises CursorError."""
     after = cursors.read(cursor, OLDEST_FIRST) if cursor else None
     out_at = func.coalesce(OutboundMessage.accepted_at, OutboundMessage.due_at)
-    out = select(OutboundMessage, out_at.label("at")).where(OutboundMessage.patient_id == patient_id)
-    got = select(Reply).where(Reply.patient_id == patient_id)
+    mine = sight.of_patient_id(col(Patient.id))
+    known = select(Patient.id).where(Patient.id == patient_id, mine)
+    out = select(OutboundMessage, out_at.label("at")).where(col(OutboundMessage.patient_id).in_(known))
+    # A phone that two patients share: the reply is stored once and assessed for both.
+    both = select(StoredAssessment.reply_id).where(col(StoredAssessment.patient_id).in_(known))
+    got = select(Reply).where(or_(col(Reply.patient_id).in_(known), col(Reply.id).in_(both)))
     if after:
         out = out.where(_after(out_at, OutboundMessage.id, after))
         got = got.where(_after(Reply.received_at, Reply.id, after))
@@ -97,6 +117,7 @@ def _inbound_item(reply: Reply) -> dict[str, Any]:
 
 def escalations(
     session: Session,
+    sight: Sight,
     *,
     now: datetime,
     limit: int,
@@ -113,7 +134,7 @@ def escalations(
     for level in sorted(Urgency, key=lambda word: -word.rank):
         if level.rank > rank or (urgency is not None and level != urgency):
             continue
-        wanted = select(Escalation).where(Escalation.urgency_rank == level.rank)
+        wanted = select(Escalation).where(Escalation.urgency_rank == level.rank, sight.of_escalations())
         if status is not None:
             wanted = wanted.where(_stands_at(status, now))
         if place and level.rank == rank:
@@ -191,9 +212,18 @@ def _escalation_item(row: Escalation, body: str | None, now: datetime) -> dict[s
     return item
 
 
-def audit_trail(session: Session, *, since: datetime | None, limit: int, cursor: str | None = None) -> Page:
-    """The audit trail from a time on (included), oldest first. Raises CursorError."""
-    wanted = select(AuditEvent)
+def audit_trail(
+    session: Session,
+    sight: Sight,
+    reader: str,
+    *,
+    since: datetime | None,
+    limit: int,
+    cursor: str | None = None,
+) -> Page:
+    """The audit trail as ``reader`` may see it, from a time on (included), oldest first. Raises
+    CursorError."""
+    wanted = select(AuditEvent).where(audit_in_sight(sight, reader))
     if since is not None:
         wanted = wanted.where(AuditEvent.at >= since)
     if cursor:

@@ -19,6 +19,7 @@ from sqlmodel import Session, col, select
 from messages.site import Site
 from messages.urgency import Urgency
 from service.models import Enrollment, Escalation, EscalationEvent, PlanItem
+from service.sight import Sight
 
 PATIENT_DAYS = 100
 LEVELS = (Urgency.EMERGENCY, Urgency.URGENT, Urgency.ROUTINE)
@@ -105,12 +106,12 @@ def _measured(times: Sequence[tuple[datetime, datetime | None, datetime]], now: 
     return spread(minutes, kept, kept + late)
 
 
-def safety_board(session: Session, site: Site, now: datetime, since: datetime) -> Board:
-    """Every figure for what was raised from ``since`` (aware UTC) until now."""
-    cases = _cases(session, since, now)
+def safety_board(session: Session, sight: Sight, site: Site, now: datetime, since: datetime) -> Board:
+    """Every figure of the patients in sight for what was raised from ``since`` (aware UTC) until now."""
+    cases = _cases(session, sight, since, now)
     zone = ZoneInfo(site.timezone)
     hours = sorted({case.raised_at.astimezone(zone).hour for case in cases})
-    days = _patient_days(session, since, now)
+    days = _patient_days(session, sight, since, now)
     false_alarms = sum(case.false_alarm for case in cases)
     return Board(
         since=since,
@@ -122,7 +123,7 @@ def safety_board(session: Session, site: Site, now: datetime, since: datetime) -
             figures((c for c in cases if c.raised_at.astimezone(zone).hour == hour), "all", now, hour)
             for hour in hours
         ),
-        silent_patients=silent_patients(session, now),
+        silent_patients=silent_patients(session, sight, now),
         patient_days=round(days, 2),
         escalations_per_100_patient_days=len(cases) / days * PATIENT_DAYS if days else None,
         false_alarms=false_alarms,
@@ -130,7 +131,7 @@ def safety_board(session: Session, site: Site, now: datetime, since: datetime) -
     )
 
 
-def _cases(session: Session, since: datetime, now: datetime) -> list[Case]:
+def _cases(session: Session, sight: Sight, since: datetime, now: datetime) -> list[Case]:
     """What was raised since, each with its first acknowledgement and contact after that moment."""
     event = EscalationEvent
     rows = session.exec(
@@ -149,7 +150,7 @@ def _cases(session: Session, since: datetime, now: datetime) -> list[Case]:
             & col(event.kind).in_(("acknowledged", "contacted"))
             & (col(event.at) >= Escalation.raised_at),
         )
-        .where(Escalation.raised_at >= since, Escalation.raised_at <= now)
+        .where(Escalation.raised_at >= since, Escalation.raised_at <= now, sight.of_escalations())
         .group_by(Escalation.id)
     )
     return [
@@ -166,11 +167,13 @@ def _cases(session: Session, since: datetime, now: datetime) -> list[Case]:
     ]
 
 
-def _patient_days(session: Session, since: datetime, now: datetime) -> float:
+def _patient_days(session: Session, sight: Sight, since: datetime, now: datetime) -> float:
     """Days patients were on a running course between ``since`` and now."""
     rows = session.exec(
         select(Enrollment.enrolled_at, Enrollment.ends_at, Enrollment.withdrawn_at).where(
-            Enrollment.enrolled_at < now, Enrollment.ends_at > since
+            Enrollment.enrolled_at < now,
+            Enrollment.ends_at > since,
+            sight.of_patient_id(col(Enrollment.patient_id)),
         )
     )
     total = timedelta(0)
@@ -180,8 +183,8 @@ def _patient_days(session: Session, since: datetime, now: datetime) -> float:
     return total / timedelta(days=1)
 
 
-def silent_patients(session: Session, now: datetime) -> int:
-    """Patients on a running course whose newest question went unanswered past its time."""
+def silent_patients(session: Session, sight: Sight, now: datetime) -> int:
+    """Patients in sight on a running course whose newest question went unanswered past its time."""
     later = aliased(PlanItem)
     newer = select(later.id).where(
         later.enrollment_id == PlanItem.enrollment_id,
@@ -197,6 +200,7 @@ def silent_patients(session: Session, now: datetime) -> int:
             col(PlanItem.asks).is_not(None),
             col(PlanItem.sent_at) <= now,
             col(Enrollment.status).in_(("active", "paused")),
+            sight.of_patient_id(col(Enrollment.patient_id)),
             ~newer.exists(),
         )
     ).one()

@@ -9,12 +9,13 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import case
+from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, func, select
 
 from messages.site import Site
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply
+from service.sight import Sight
 
 SPAN = timedelta(days=30)
 ALARMING = ("emergency", "urgent")
@@ -51,14 +52,14 @@ class Scoreboard:
     answers: tuple[tuple[str, int, int], ...]
 
 
-def scoreboard(session: Session, site: Site, now: datetime) -> Scoreboard:
-    """Count the last thirty days."""
+def scoreboard(session: Session, sight: Sight, site: Site, now: datetime) -> Scoreboard:
+    """Count the last thirty days of the patients in sight."""
     since = now - SPAN
     # Plain columns: a busy month has tens of thousands, and objects would cost seconds.
     table = Escalation.__table__.c  # type: ignore[attr-defined]
     found = session.execute(
         select_columns(*(table[name] for name in JUDGED))
-        .where(table.opened_at >= since)
+        .where(table.opened_at >= since, sight.of_escalations())
         .order_by(table.opened_at.desc())
         .limit(MOST_ESCALATIONS)
     ).all()
@@ -67,17 +68,18 @@ def scoreboard(session: Session, site: Site, now: datetime) -> Scoreboard:
         speeds=tuple(_speed(urgency, found, now) for urgency in ALARMING),
         false_alarms=sum(item.disposition == "false_alarm" for item in resolved),
         resolved=len(resolved),
-        enrolled=_count(session, Enrollment.enrolled_at, since),
-        replies=_count(session, Reply.received_at, since),
-        silent_by_cause=_silent(session, since),
-        texts_by_day=_texts_by_day(session, site, now),
-        replies_by_day=_replies_by_day(session, since),
-        answers=_answers(session, since),
+        enrolled=_count(session, sight, Enrollment.enrolled_at, Enrollment.patient_id, since),
+        replies=_count(session, sight, Reply.received_at, Reply.patient_id, since),
+        silent_by_cause=_silent(session, sight, since),
+        texts_by_day=_texts_by_day(session, sight, site, now),
+        replies_by_day=_replies_by_day(session, sight, since),
+        answers=_answers(session, sight, since),
     )
 
 
-def _count(session: Session, column: object, since: datetime) -> int:
-    return session.exec(select(func.count()).where(col(column) >= since)).one()
+def _count(session: Session, sight: Sight, at: Any, patient_id: Any, since: datetime) -> int:
+    mine = sight.of_patient_id(col(patient_id))
+    return session.exec(select(func.count()).where(col(at) >= since, mine)).one()
 
 
 def _speed(urgency: str, found: Sequence[Any], now: datetime) -> Speed:
@@ -97,16 +99,22 @@ def _speed(urgency: str, found: Sequence[Any], now: datetime) -> Speed:
     )
 
 
-def _silent(session: Session, since: datetime) -> tuple[tuple[str, int], ...]:
+def _silent(session: Session, sight: Sight, since: datetime) -> tuple[tuple[str, int], ...]:
     rows = session.exec(
         select(PlanItem.silence_cause, func.count())
-        .where(PlanItem.status == "silent", PlanItem.due_at >= since)
+        .where(PlanItem.status == "silent", PlanItem.due_at >= since, _of_items(sight))
         .group_by(PlanItem.silence_cause)
     ).all()
     return tuple(sorted(((cause or "ignored", count) for cause, count in rows), key=lambda row: -row[1]))
 
 
-def _texts_by_day(session: Session, site: Site, now: datetime) -> tuple[tuple[str, int, int, int], ...]:
+def _of_items(sight: Sight) -> ColumnElement[bool]:
+    return sight.of_enrollment_id(col(PlanItem.enrollment_id))
+
+
+def _texts_by_day(
+    session: Session, sight: Sight, site: Site, now: datetime
+) -> tuple[tuple[str, int, int, int], ...]:
     """Delivered, on their way, lost: per day of the last two weeks, days of the clinic."""
     zone = ZoneInfo(site.timezone)
     today = now.astimezone(zone).date()
@@ -116,7 +124,7 @@ def _texts_by_day(session: Session, site: Site, now: datetime) -> tuple[tuple[st
     place = case(*((at < start, index) for index, start in enumerate(starts[1:])), else_=len(days) - 1)
     rows = session.exec(
         select(place, OutboundMessage.status, func.count())
-        .where(at >= starts[0], at <= now)
+        .where(at >= starts[0], at <= now, sight.of_patient_id(col(OutboundMessage.patient_id)))
         .group_by(place, col(OutboundMessage.status))
     ).all()
     seen: list[Counter[str]] = [Counter() for _ in days]
@@ -128,12 +136,13 @@ def _texts_by_day(session: Session, site: Site, now: datetime) -> tuple[tuple[st
     )
 
 
-def _replies_by_day(session: Session, since: datetime) -> tuple[tuple[str, int, int, int], ...]:
+def _replies_by_day(session: Session, sight: Sight, since: datetime) -> tuple[tuple[str, int, int, int], ...]:
     """Routine, urgent and emergency replies by day after the procedure, the first two weeks."""
     rows = session.exec(
         select(Reply.received_at, Reply.urgency, Enrollment.procedure_at)
         .join(Enrollment, col(Enrollment.patient_id) == Reply.patient_id)
         .where(Reply.received_at >= since, col(Reply.urgency).in_(("routine", *ALARMING)))
+        .where(sight.of_patient_id(col(Reply.patient_id)))
         .limit(MOST_ESCALATIONS)
     ).all()
     seen: dict[int, Counter[str]] = defaultdict(Counter)
@@ -146,13 +155,14 @@ def _replies_by_day(session: Session, since: datetime) -> tuple[tuple[str, int, 
     )
 
 
-def _answers(session: Session, since: datetime) -> tuple[tuple[str, int, int], ...]:
+def _answers(session: Session, sight: Sight, since: datetime) -> tuple[tuple[str, int, int], ...]:
     """Per check-in that asks something: how many were answered of those that are over."""
     rows = session.exec(
         select(PlanItem.key, PlanItem.status, func.count())
         .where(
             col(PlanItem.asks).is_not(None),
             PlanItem.due_at >= since,
+            _of_items(sight),
             col(PlanItem.status).in_(("answered", "silent", "expired")),
         )
         .group_by(PlanItem.key, PlanItem.status)

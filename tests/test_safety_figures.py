@@ -11,6 +11,7 @@ from service import escalations
 from service.db import reading, session_on
 from service.runtime import Runtime
 from service.safety_figures import Board, Case, figures, safety_board, spread
+from service.sight import EVERYTHING
 from tests.clinic import ANA, BEN, asked, enroll, text, the_escalation
 from tests.test_escalations import do
 
@@ -56,7 +57,9 @@ def test_the_percentile_is_a_measured_value_and_at_least_the_median(minutes: lis
 
 def board(runtime: Runtime) -> Board:
     with reading(runtime.engine) as session:
-        return safety_board(session, runtime.site, runtime.clock(), runtime.clock() - timedelta(days=30))
+        return safety_board(
+            session, EVERYTHING, runtime.site, runtime.clock(), runtime.clock() - timedelta(days=30)
+        )
 
 
 def test_the_board_reads_the_rows_as_they_happened(runtime: Runtime, clock) -> None:

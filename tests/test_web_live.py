@@ -11,6 +11,7 @@ from sqlmodel import select
 from service.db import reading, session_on
 from service.models import MemberSession
 from service.runtime import Runtime, make_runtime
+from service.sight import EVERYTHING
 from service.web import live
 from tests.clinic import ANA, enroll, text, the_escalation
 from tests.conftest import SetClock, settings_for
@@ -86,7 +87,7 @@ def test_versions_follow_what_each_page_shows(runtime: Runtime, clock: SetClock)
 
     def versions() -> list[str]:
         with reading(runtime.engine) as session:
-            return [live.version_of(session, topic) for topic in topics]
+            return [live.version_of(session, EVERYTHING, topic) for topic in topics]
 
     first = versions()
     assert first == versions()
@@ -108,7 +109,7 @@ def test_strangers_and_made_up_topics_get_nothing(runtime: Runtime):
 
 def test_a_hundred_watchers_cost_one_look(sqlite_url: str, clock: SetClock):
     runtime = make_runtime(settings_for(sqlite_url), clock=clock)
-    assert live.look(runtime, "queue") is live.look(runtime, "queue")
+    assert live.look(runtime, "queue", EVERYTHING) is live.look(runtime, "queue", EVERYTHING)
     runtime.close()
 
 

@@ -9,6 +9,7 @@ from service import escalations
 from service.db import session_on
 from service.models import AuditEvent, MemberSession
 from service.runtime import Runtime
+from service.sight import EVERYTHING
 from service.web import queue_rows
 from tests.clinic import ANA, BEN, STRANGER, enroll, in_session, text, the_escalation
 from tests.conftest import SetClock
@@ -57,7 +58,7 @@ def test_every_row_is_on_exactly_one_page(runtime: Runtime, clock: SetClock):
     for _ in range(10):
         with session_on(runtime.engine) as session:
             found, more = queue_rows.rows(
-                session, view="open", email=kim.member.email, now=clock(), site=runtime.site,
+                session, EVERYTHING, view="open", email=kim.member.email, now=clock(), site=runtime.site,
                 cursor=cursor, limit=7,
             )  # fmt: skip
         seen += [row.escalation.id for row in found]

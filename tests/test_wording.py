@@ -38,6 +38,7 @@ PAGES = (
     "page_acknowledged",
     "page_code_wrong",
     "page_too_late",
+    "page_moved",
     "digest_task",
 )
 NEEDED = (
@@ -148,9 +149,9 @@ def test_thoughts_of_suicide_get_988_before_anything_else() -> None:
 @pytest.mark.parametrize("key", PAGES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_page_carries_no_detail_of_a_patient(key: str, language: str) -> None:
-    allowed = {"code", "urgency", "link", "name", "count"}  # name: the colleague who has it
+    allowed = {"code", "urgency", "link", "name", "count"}  # name: the colleague or the team who has it
     assert placeholders(key, language) <= allowed
-    assert ("name" in placeholders(key, language)) == (key == "page_too_late")
+    assert ("name" in placeholders(key, language)) == (key in ("page_too_late", "page_moved"))
 
 
 def test_every_urgency_that_pages_has_its_word() -> None:

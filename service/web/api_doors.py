@@ -1,5 +1,6 @@
 """The API's door: the token before path, method and body; and who acts."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from service.db import reading
 from service.escalation_rows import InvalidAct, member_named
 from service.models import ApiToken
 from service.runtime import Runtime
+from service.sight import Sight, sight_of_member, sight_of_token
 from service.tokens import token_of
 from service.web.problems import Problem, invalid
 from service.web.rates import Rates
@@ -105,15 +107,28 @@ def token_name(request: Request) -> str:
     return token.name
 
 
-def actor_of(session: Session, request: Request, member: str | None) -> str:
-    """Who acts: the member named in the request, else the token. Raises 422 for somebody who is not one."""
+def sight_of(request: Request) -> Sight:
+    """Whose patients the token that was let in sees."""
+    token: ApiToken = request.state.api_token
+    return sight_of_token(token)
+
+
+def actor_of(
+    session: Session, request: Request, member: str | None, sees: Callable[[Sight], object | None]
+) -> str:
+    """Who acts: the member named in the request, else the token. Raises 422 for somebody who is not one, or
+    who could not do it themselves: ``sees`` looks for the row with their sight."""
     if member is None:
         return token_name(request)
     try:
-        return member_named(session, member.strip().lower()).email
+        found = member_named(session, member.strip().lower())
     except InvalidAct as error:
         raise invalid({"member": [str(error)]}) from error
+    if sees(sight_of_member(session, found, now_of(request))) is None:
+        raise invalid({"member": ["works in another team"]})
+    return found.email
 
 
 RuntimeOf = Annotated[Runtime, Depends(runtime_of)]
 Now = Annotated[datetime, Depends(now_of)]
+SightOf = Annotated[Sight, Depends(sight_of)]

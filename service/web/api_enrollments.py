@@ -18,9 +18,9 @@ from service.enrollments import (
     enroll,
     withdraw,
 )
-from service.models import Enrollment
+from service.sight import enrollment_in_sight
 from service.web.api_body import JsonObject, read, takes
-from service.web.api_doors import Now, RuntimeOf, token_name
+from service.web.api_doors import Now, RuntimeOf, SightOf, token_name
 from service.web.api_params import RowId
 from service.web.api_route import ApiRoute, looked
 from service.web.api_shapes import (
@@ -42,7 +42,9 @@ UNKNOWN = "There is no such enrollment."
     responses=answers(201, EnrollmentShape, 409, 413),
     openapi_extra=takes(EnrollmentRequest),
 )
-def enroll_patient(request: Request, body: JsonObject, runtime: RuntimeOf, now: Now) -> Response:
+def enroll_patient(
+    request: Request, body: JsonObject, runtime: RuntimeOf, sight: SightOf, now: Now
+) -> Response:
     """Enroll a patient; the whole plan is laid down at once."""
     try:
         wanted = parse_request(body, now=now, protocols=runtime.protocols)
@@ -50,7 +52,9 @@ def enroll_patient(request: Request, body: JsonObject, runtime: RuntimeOf, now: 
         raise invalid(error.faults) from error
     with session_on(runtime.engine) as session:
         try:
-            enrollment = enroll(session, runtime, wanted, now=now, actor=token_name(request))
+            enrollment = enroll(session, runtime, wanted, now=now, actor=token_name(request), sight=sight)
+        except EnrollmentFaults as error:
+            raise invalid(error.faults) from error
         except AlreadyEnrolled as error:
             raise Refused(409, str(error), enrollment_id=error.enrollment_id) from error
         item = queries.enrollment_item(session, enrollment)
@@ -59,10 +63,10 @@ def enroll_patient(request: Request, body: JsonObject, runtime: RuntimeOf, now: 
 
 
 @router.get("/{id}", responses=answers(200, EnrollmentShape, 404))
-def show_enrollment(request: Request, id: RowId, runtime: RuntimeOf) -> Response:
+def show_enrollment(request: Request, id: RowId, runtime: RuntimeOf, sight: SightOf) -> Response:
     """An enrollment with its plan."""
     with reading(runtime.engine) as session:
-        enrollment = session.get(Enrollment, id)
+        enrollment = enrollment_in_sight(session, sight, id)
         if enrollment is None:
             raise Refused(404, UNKNOWN)
         item = queries.enrollment_item(session, enrollment)
@@ -76,11 +80,11 @@ def show_enrollment(request: Request, id: RowId, runtime: RuntimeOf) -> Response
     openapi_extra=takes(EnrollmentChange),
 )
 def change_enrollment(
-    request: Request, id: RowId, body: JsonObject, runtime: RuntimeOf, now: Now
+    request: Request, id: RowId, body: JsonObject, runtime: RuntimeOf, sight: SightOf, now: Now
 ) -> Response:
     """Move the procedure, the discharge or the follow-up visit: re-plans what is still to come."""
     with session_on(runtime.engine) as session:
-        if session.get(Enrollment, id) is None:
+        if enrollment_in_sight(session, sight, id, hold=True) is None:
             raise Refused(404, UNKNOWN)
         wanted = _read_change(body)
         try:
@@ -119,11 +123,11 @@ def _read_change(body: dict[str, Any]) -> Change:
     openapi_extra=takes(Withdrawal, required=False),
 )
 def withdraw_enrollment(
-    request: Request, id: RowId, body: JsonObject, runtime: RuntimeOf, now: Now
+    request: Request, id: RowId, body: JsonObject, runtime: RuntimeOf, sight: SightOf, now: Now
 ) -> Response:
     """Send nothing more; what the patient still writes reaches a person as before."""
     with session_on(runtime.engine) as session:
-        if session.get(Enrollment, id) is None:
+        if enrollment_in_sight(session, sight, id, hold=True) is None:
             raise Refused(404, UNKNOWN)
         reason = read(Withdrawal, body).reason
         try:

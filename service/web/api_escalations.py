@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from sqlmodel import Session
 
 from service import escalations, queries
 from service.cursors import CursorError
 from service.db import reading, session_on
 from service.instants import zulu
 from service.models import ESCALATION_STATES, URGENCIES, Escalation
+from service.sight import escalation_in_sight
 from service.web.api_body import JsonObject, Strict, read, takes
-from service.web.api_doors import Now, RuntimeOf, actor_of
+from service.web.api_doors import Now, RuntimeOf, SightOf, actor_of, sight_of
 from service.web.api_params import USUAL_PAGE, Cursor, Limit, RowId
 from service.web.api_route import ApiRoute, listed, looked
 from service.web.api_shapes import (
@@ -37,6 +37,7 @@ ACTED = answers(200, EscalationShape, 404, 409, 413)
 def list_escalations(
     request: Request,
     runtime: RuntimeOf,
+    sight: SightOf,
     now: Now,
     status: Literal[*ESCALATION_STATES] | None = None,  # type: ignore[valid-type]
     urgency: Literal[*URGENCIES] | None = None,  # type: ignore[valid-type]
@@ -47,7 +48,7 @@ def list_escalations(
     with reading(runtime.engine) as session:
         try:
             page = queries.escalations(
-                session, now=now, limit=limit, status=status, urgency=urgency, cursor=cursor
+                session, sight, now=now, limit=limit, status=status, urgency=urgency, cursor=cursor
             )
         except CursorError as error:
             raise invalid({"cursor": [str(error)]}) from error
@@ -58,10 +59,10 @@ def list_escalations(
 
 
 @router.get("/{id}", responses=answers(200, EscalationShape, 404))
-def show_escalation(request: Request, id: RowId, runtime: RuntimeOf, now: Now) -> Response:
+def show_escalation(request: Request, id: RowId, runtime: RuntimeOf, sight: SightOf, now: Now) -> Response:
     """One escalation."""
     with reading(runtime.engine) as session:
-        row = session.get(Escalation, id)
+        row = escalation_in_sight(session, sight, id)
         if row is None:
             raise Refused(404, UNKNOWN)
         item = queries.escalation_item(session, row, now)
@@ -95,20 +96,18 @@ def _act(
     runtime = request.app.state.runtime
     now = runtime.clock()
     with session_on(runtime.engine) as session:
-        _must_exist(session, escalation_id)
+        if escalation_in_sight(session, sight_of(request), escalation_id, hold=True) is None:
+            raise Refused(404, UNKNOWN)
         wanted = read(shape, body)
-        actor = actor_of(session, request, wanted.member)
+        actor = actor_of(
+            session, request, wanted.member, lambda sight: escalation_in_sight(session, sight, escalation_id)
+        )
         given = wanted.model_dump(exclude={"member"})
         with _said_plainly():
             row = act(session, now=now, site=runtime.site, escalation_id=escalation_id, actor=actor, **given)
         item = queries.escalation_item(session, row, now)
     runtime.wake.set()
     return JSONResponse(item)
-
-
-def _must_exist(session: Session, escalation_id: str) -> None:
-    if session.get(Escalation, escalation_id) is None:
-        raise Refused(404, UNKNOWN)
 
 
 def _takes(shape: type[Strict]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from service.db import reading
 from service.safety_figures import Board, safety_board
 from service.scoreboard import SPAN, Scoreboard, Speed, scoreboard
-from service.web.api_doors import Now, RuntimeOf
+from service.web.api_doors import Now, RuntimeOf, SightOf
 from service.web.api_route import ApiRoute
 from service.web.api_shapes import ScoreboardShape, answers
 
@@ -18,11 +18,12 @@ router = APIRouter(prefix="/scoreboard", route_class=ApiRoute, tags=["scoreboard
 
 
 @router.get("", responses=answers(200, ScoreboardShape))
-def show_scoreboard(runtime: RuntimeOf, now: Now) -> Response:
+def show_scoreboard(runtime: RuntimeOf, sight: SightOf, now: Now) -> Response:
     """Counts and times only: nothing of any one patient, so no row in the audit trail."""
     with reading(runtime.engine) as session:
-        safety = safety_board(session, runtime.site, now, now - SPAN)
-        return JSONResponse(_as_json(scoreboard(session, runtime.site, now)) | {"safety": _safety(safety)})
+        safety = safety_board(session, sight, runtime.site, now, now - SPAN)
+        board = scoreboard(session, sight, runtime.site, now)
+        return JSONResponse(_as_json(board) | {"safety": _safety(safety)})
 
 
 def _as_json(board: Scoreboard) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class EnrollmentRequest(Strict):
     levels: list[str] | None = Field(default=None, max_length=24)
     sedation: Literal["local", "conscious", "general"] | None = None
     follow_up_on: date | None = None
+    team: str | None = Field(default=None, max_length=60, description="Name or id; the default team without")
     consent: ConsentShape
 
 

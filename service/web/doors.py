@@ -6,127 +6,36 @@ from our own pages (Origin, Sec-Fetch-Site) and the token of the session.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from hmac import compare_digest
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, HTTPException, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from fastapi.routing import APIRoute
-from sqlmodel import Session
 from starlette.datastructures import FormData
 
-from service import accounts, audit, second_factor
+from service import accounts
 from service.db import reading, session_on
-from service.models import Member
 from service.runtime import Runtime
-from service.settings import is_loopback, require_secret_key
+from service.settings import is_loopback
+from service.sight import EVERYTHING, has_one_team, sight_of_member
 from service.web import render, seats
-from service.web.words import chosen, translate
+from service.web.desk import Desk as Desk
+from service.web.desk import address_of as address_of
+from service.web.desk import must_set_up as must_set_up
+from service.web.words import chosen
 
 SET_UP = "/me/second-factor"
 MOST_FIELDS = 60
 LONGEST_PART = 2 * 1024 * 1024
 
 
-@dataclass
-class Desk:
-    """A signed-in member at work on one request. ``session`` only looks; acts open their own."""
-
-    request: Request
-    runtime: Runtime
-    member: Member
-    csrf_token: str
-    now: datetime
-    session: Session
-    visit: accounts.Visit
-    form: FormData = field(default_factory=FormData)
-
-    @property
-    def language(self) -> str:
-        return self.member.language
-
-    @property
-    def zone(self) -> str:
-        return str((self.member.preferences or {}).get("timezone") or self.runtime.site.timezone)
-
-    @property
-    def may_act(self) -> bool:
-        return accounts.may_act(self.member.role)
-
-    @property
-    def must_set_up(self) -> bool:
-        """Whether this clinic wants a second factor of them and they have none yet."""
-        return must_set_up(self.runtime, self.visit)
-
-    @property
-    def secret_key(self) -> str:
-        return require_secret_key(self.runtime.settings)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the page refreshes itself: no look of a person, so neither activity nor audit."""
-        return self.request.headers.get("x-live") == "1"
-
-    def t(self, sentence: str, **values: object) -> str:
-        return translate(self.language, sentence, **values)
-
-    def looked(self, action: str, subject_kind: str, subject_id: str | None = None, **detail: object) -> None:
-        """Put this look into the audit trail."""
-        if self.is_live:
-            return
-        with session_on(self.runtime.engine) as session:
-            audit.record(
-                session, now=self.now, actor=self.member.email, action=action, subject_kind=subject_kind,
-                subject_id=subject_id, address=address_of(self.request), detail=detail or None,
-            )  # fmt: skip
-            session.commit()
-
-    def look_again(self) -> None:
-        """See what was committed since this request began: SQLite shows what was there at its start."""
-        self.session.commit()
-
-    def page(self, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        shared = {
-            "member": self.member,
-            "may_act": self.may_act,
-            "csrf_token": self.csrf_token,
-            "preferences": self.member.preferences or {},
-            "now": self.now,
-        }
-        return render.page(
-            self.request,
-            template,
-            {**shared, **values},
-            status=status,
-            language=self.language,
-            zone=self.zone,
-        )
-
-    def text(self, name: str, longest: int = 2000) -> str:
-        """One form field, trimmed. Raises 422 for one that is too long."""
-        value = self.form.get(name)
-        value = value.strip() if isinstance(value, str) else ""
-        if len(value) > longest:
-            raise HTTPException(422, self.t("That is too long: {count} characters at most.", count=longest))
-        return value
-
-
-def address_of(request: Request) -> str | None:
-    return request.client.host if request.client else None
-
-
 def peoples_clock(runtime: Runtime) -> datetime:
     """The time that sessions are counted in: the wall's where a demonstration's clock runs faster."""
     real = getattr(runtime.clock, "real", None)
     return real() if real is not None else runtime.clock()
-
-
-def must_set_up(runtime: Runtime, visit: accounts.Visit) -> bool:
-    """Whether this browser may do nothing but set up a second factor."""
-    return second_factor.must_set_up(runtime.settings.require_totp, visit.member, visit.way)
 
 
 def cookie_name(runtime: Runtime) -> str:
@@ -169,7 +78,9 @@ def _seat(request: Request, stack: ExitStack) -> Desk | None:
     if is_look and theirs - visit.seen_at >= accounts.SEEN_EVERY:
         with session_on(runtime.engine) as writing:
             accounts.note_activity(writing, token, theirs)
-    return Desk(request, runtime, visit.member, visit.csrf_token, now, session, visit)
+    has_teams = not has_one_team(session)
+    sight = sight_of_member(session, visit.member, now) if has_teams else EVERYTHING
+    return Desk(request, runtime, visit.member, visit.csrf_token, now, session, visit, sight, has_teams)
 
 
 async def at_the_door(request: Request) -> AsyncIterator[Desk]:

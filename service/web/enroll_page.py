@@ -11,7 +11,8 @@ from service.db import session_on
 from service.enrollment_csv import COLUMNS, REQUIRED, CsvResult, RowFault, enroll_csv
 from service.enrollment_request import CONSENT_METHODS, SEDATIONS, EnrollmentFaults, parse_request
 from service.enrollments import AlreadyEnrolled, enroll
-from service.models import Enrollment
+from service.models import DEFAULT_TEAM, Enrollment
+from service.sight import teams_in_sight
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -27,7 +28,15 @@ US_ZONES = (
     "America/Puerto_Rico",
 )
 PATIENT_FIELDS = ("name", "phone", "timezone", "language", "external_id", "caregiver_phone")
-COURSE_FIELDS = ("procedure_at", "discharged_at", "baseline_pain", "levels", "sedation", "follow_up_on")
+COURSE_FIELDS = (
+    "procedure_at",
+    "discharged_at",
+    "baseline_pain",
+    "levels",
+    "sedation",
+    "follow_up_on",
+    "team",
+)
 SAMPLE = (
     ",".join(COLUMNS) + "\n"
     "Ana Ejemplo,+13125550199,America/Chicago,es,MRN-1,,,kyphoplasty,2027-03-01 10:30,2027-03-01 15:00,"
@@ -56,6 +65,8 @@ def _form(
         patient_languages=LANGUAGES,
         zones=US_ZONES,
         columns=COLUMNS,
+        teams=teams_in_sight(desk.session, desk.sight) if desk.has_teams else [],
+        default_team=DEFAULT_TEAM,
         required_columns=REQUIRED,
     )
 
@@ -86,7 +97,12 @@ def enroll_one(desk: Caring) -> Response:
         return _form(desk, desk.form, status=422, faults=faults)
     with session_on(desk.runtime.engine) as session:
         try:
-            made = enroll(session, desk.runtime, wanted, now=desk.now, actor=desk.member.email)
+            made = enroll(
+                session, desk.runtime, wanted, now=desk.now, actor=desk.member.email, sight=desk.sight
+            )
+        except EnrollmentFaults as error:
+            session.rollback()
+            return _form(desk, desk.form, status=422, faults=error.faults)
         except AlreadyEnrolled as error:
             session.rollback()
             twin = session.get(Enrollment, error.enrollment_id)
@@ -109,7 +125,9 @@ def upload(desk: Caring) -> Response:
     if not content.strip():
         return _form(desk, {}, status=422, result=CsvResult(0, 0, (RowFault(1, "file", "is empty"),)))
     with session_on(desk.runtime.engine) as session:
-        result = enroll_csv(session, desk.runtime, content, now=desk.now, actor=desk.member.email)
+        result = enroll_csv(
+            session, desk.runtime, content, now=desk.now, actor=desk.member.email, sight=desk.sight
+        )
     desk.runtime.wake.set()
     return _form(desk, {}, status=422 if result.faults else 200, result=result)
 

@@ -14,6 +14,7 @@ from service.db import session_on
 from service.models import Enrollment, Escalation, Member, Patient, StoredAssessment
 from service.oncall import team
 from service.plots import pain_plot
+from service.sight import enrollment_in_sight, escalation_in_sight, patient_in_sight
 from service.web import guidance, queue_rows, talk
 from service.web.clock_words import ago
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
@@ -32,12 +33,10 @@ def _page(
     desk: Desk, escalation_id: str, *, status: int = 200, fault: Any = None, done: str = ""
 ) -> Response:
     session = desk.session
-    version = version_of(session, f"escalation:{escalation_id}")
-    item = session.get(Escalation, escalation_id)
-    if item is None:
-        raise HTTPException(404)
-    patient = session.get(Patient, item.patient_id) if item.patient_id else None
-    enrollment = session.get(Enrollment, item.enrollment_id) if item.enrollment_id else None
+    version = version_of(session, desk.sight, f"escalation:{escalation_id}")
+    item = desk.escalation(escalation_id)
+    patient = patient_in_sight(session, desk.sight, item.patient_id)
+    enrollment = enrollment_in_sight(session, desk.sight, item.enrollment_id)
     desk.looked("view escalation", "escalation", item.id)
     lines = talk.conversation(session, patient_id=item.patient_id, phone=item.phone)
     assessments = _assessments(desk, item)
@@ -62,7 +61,7 @@ def _page(
         script=guidance.call_script(_concepts(assessments, item), item.reason, desk.language),
         answers=_answers(desk, patient),
         is_quiet=bool(patient) and in_quiet_hours(desk.runtime, desk.now, patient.timezone),
-        colleagues=[other for other in team(session) if other.id != desk.member.id],
+        colleagues=[other for other in team(session, item.team_id) if other.id != desk.member.id],
         dispositions=escalations.DISPOSITIONS,
         methods=escalations.METHODS,
         send_key=token_hex(8),
@@ -145,10 +144,9 @@ def _answers(desk: Desk, patient: Patient | None) -> Any:
 def _act(desk: Desk, escalation_id: str, name: str, act: Callable[[Any], object]) -> Response:
     """Do one act and show the page again; what cannot be done is said in place, and nothing typed is lost."""
     with session_on(desk.runtime.engine) as session:
+        desk.escalation(escalation_id, session)
         try:
             act(session)
-        except escalations.UnknownEscalation as error:
-            raise HTTPException(404) from error
         except escalations.HeldByOther as error:
             session.rollback()
             holder = queue_rows.member_names(desk.session, {error.holder})[error.holder]
@@ -249,9 +247,7 @@ def note(desk: Caring, escalation_id: str) -> Response:
 @router.post("/escalations/{escalation_id}/text")
 def text(desk: Caring, escalation_id: str) -> Response:
     """A text to the patient; a second click with the same form sends nothing twice."""
-    item = desk.session.get(Escalation, escalation_id)
-    if item is None:
-        raise HTTPException(404)
+    item = desk.escalation(escalation_id)
     if item.patient_id is None:
         raise HTTPException(422, desk.t("Nobody we know has this number: phone instead."))
     body, key = desk.text("body", 4000), desk.text("key", 32) or token_hex(8)
@@ -269,7 +265,7 @@ def text(desk: Caring, escalation_id: str) -> Response:
 def count_segments(desk: Caring) -> Response:
     """How a text would travel, for the line under the answer field."""
     body, about = sanitise(desk.text("body", 4000)), desk.text("about", 32)
-    if about and desk.session.get(Escalation, about) is not None:
+    if about and escalation_in_sight(desk.session, desk.sight, about) is not None:
         with session_on(desk.runtime.engine) as session:
             presence.note_presence(
                 session, now=desk.now, escalation_id=about, member_id=desk.member.id, is_typing=True

@@ -21,6 +21,14 @@ from service import accounts, presence
 from service.db import reading, session_on
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply, SimulatedText
 from service.runtime import Runtime
+from service.sight import (
+    EVERYTHING,
+    Sight,
+    escalation_in_sight,
+    patient_in_sight,
+    phone_in_sight,
+    sight_of_member,
+)
 from service.web.doors import PageRoute, cookie_name, is_local_phone_visit, must_set_up, peoples_clock
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -30,25 +38,35 @@ BEAT = 10.0  # seconds between signs of life; the page turns red after 45
 STEP = 0.1  # seconds between looks at whether the process stops
 TOPIC = re.compile(r"(queue|none|phones|escalation:[0-9a-f]{32}|patient:[0-9a-f]{32}|phone:\+[1-9]\d{6,14})")
 
-_shared: dict[tuple[int, str], tuple[float, dict[str, Any]]] = {}
+NOTHING = Sight(frozenset())
+
+_shared: dict[tuple[int, str, Sight], tuple[float, dict[str, Any]]] = {}
 _lock = Lock()
 
 
-def version_of(session: Session, topic: str) -> str:
-    """A word that differs whenever what a page of this topic shows has changed."""
+def version_of(session: Session, sight: Sight, topic: str) -> str:
+    """A word that differs whenever what a page of this topic shows has changed; ``gone`` for what is not in
+    sight."""
     kind, _, subject = topic.partition(":")
     if kind == "queue":
-        rows = [session.exec(select(func.count(), func.sum(Escalation.version)).where(_unresolved())).one()]
+        mine = (_unresolved(), sight.of_escalations())
+        rows = [session.exec(select(func.count(), func.sum(Escalation.version)).where(*mine)).one()]
     elif kind == "escalation":
-        row = session.get(Escalation, subject)
+        row = escalation_in_sight(session, sight, subject)
         if row is None:
             return "gone"
         rows = [(row.version,), *_texts(session, row.patient_id, row.phone)]
     elif kind == "patient":
+        if patient_in_sight(session, sight, subject) is None:
+            return "gone"
         rows = [*_texts(session, subject, None), *_course(session, subject)]
     elif kind in ("phones", "phone"):
         seen = select(func.count(), func.max(SimulatedText.created_at))
-        rows = [session.exec(seen.where(SimulatedText.phone == subject) if subject else seen).one()]
+        if subject:  # a number out of sight looks like one that never wrote
+            seen = seen.where(
+                SimulatedText.phone == (subject if phone_in_sight(session, sight, subject) else "")
+            )
+        rows = [session.exec(seen).one()]
     else:
         rows = []
     return "|".join(",".join(str(value) for value in row) for row in rows) or "still"
@@ -73,8 +91,8 @@ def _texts(session: Session, patient_id: str | None, phone: str | None) -> list[
         )
     else:
         sent, heard = (
-            sent.where(OutboundMessage.to_phone == phone),
-            heard.where(Reply.from_phone == phone),
+            sent.where(OutboundMessage.to_phone == phone, col(OutboundMessage.patient_id).is_(None)),
+            heard.where(Reply.from_phone == phone, col(Reply.patient_id).is_(None)),
         )
     return [session.exec(sent).one(), session.exec(heard).one()]
 
@@ -87,23 +105,25 @@ def _course(session: Session, patient_id: str) -> list[Any]:
     return [*items, *states.all(), session.exec(open_ones).one()]
 
 
-def alarm_counts(session: Session) -> dict[str, Any]:
+def alarm_counts(session: Session, sight: Sight) -> dict[str, Any]:
     """What may be told on a locked page: numbers. ``alarm_key`` changes when another alarm came."""
-    alarming = (_unresolved(), col(Escalation.status) == "open", col(Escalation.urgency_rank) >= 2)
+    loud = (col(Escalation.status) == "open", col(Escalation.urgency_rank) >= 2)
+    alarming = (_unresolved(), *loud, sight.of_escalations())
     count, newest = session.exec(select(func.count(), func.max(Escalation.raised_at)).where(*alarming)).one()
     return {"alarming": count, "alarm_key": str(newest)}
 
 
-def look(runtime: Runtime, topic: str) -> dict[str, Any]:
-    """Version and counts of a topic; looks at most once per tick and process."""
-    key = (id(runtime), topic)
+def look(runtime: Runtime, topic: str, sight: Sight) -> dict[str, Any]:
+    """Version and counts of a topic; looks at most once per tick, process and sight."""
+    key = (id(runtime), topic, sight)
     with _lock:
         kept = _shared.get(key)
         if kept is not None and monotonic() - kept[0] < TICK * 0.9:
             return kept[1]
         with reading(runtime.engine) as session:
-            found = {"version": version_of(session, topic), "counts": alarm_counts(session)}
-            found["present"] = _present(session, runtime, topic)
+            version = version_of(session, sight, topic)
+            found = {"version": version, "counts": alarm_counts(session, sight)}
+            found["present"] = _present(session, runtime, topic) if version != "gone" else []
         if len(_shared) > 2000:
             _shared.clear()
         _shared[key] = (monotonic(), found)
@@ -118,21 +138,24 @@ def _present(session: Session, runtime: Runtime, topic: str) -> list[tuple[str, 
     return presence.people_at(session, now=runtime.clock(), escalation_id=escalation_id, lasts=lasts)
 
 
-def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str, float]:
-    """Whether the session is active, idle or ended, whose it is, and in how many seconds it locks.
+def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str, float, Sight]:
+    """Whether the session is active, idle or ended, whose it is, in how many seconds it locks, and what the
+    member sees.
 
     Whoever watches an escalation is noted as present; that is no activity and keeps no session awake.
     """
     now, theirs = runtime.clock(), peoples_clock(runtime)
     with reading(runtime.engine) as session:
         visit = accounts.visit(session, token, theirs)
-    if visit is None or must_set_up(runtime, visit):
-        return "ended", "", 0.0
-    kind, _, escalation_id = topic.partition(":")
-    if kind == "escalation" and visit.state == "active":
+        if visit is None or must_set_up(runtime, visit):
+            return "ended", "", 0.0, NOTHING
+        sight = sight_of_member(session, visit.member, now)
+        kind, _, escalation_id = topic.partition(":")
+        is_there = kind == "escalation" and escalation_in_sight(session, sight, escalation_id) is not None
+    if is_there and visit.state == "active":
         with session_on(runtime.engine) as session:
             presence.note_presence(session, now=now, escalation_id=escalation_id, member_id=visit.member.id)
-    return visit.state, visit.member.id, (visit.locks_at - theirs).total_seconds()
+    return visit.state, visit.member.id, (visit.locks_at - theirs).total_seconds(), sight
 
 
 def _event(name: str, data: dict[str, Any]) -> str:
@@ -144,15 +167,16 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
     the machine itself) nobody's session is watched and no counts are told."""
     yield "retry: 2000\n\n"
     told, told_at, checked_at, standing, member_id, locks_in = None, 0.0, 0.0, "active", "", None
+    sight = EVERYTHING
     while not runtime.stopping.is_set():
         at = monotonic()
         if token is not None and at - checked_at >= BEAT / 2:
-            standing, member_id, locks_in = await run_in_threadpool(_standing, runtime, token, topic)
+            standing, member_id, locks_in, sight = await run_in_threadpool(_standing, runtime, token, topic)
             checked_at = at
             if standing == "ended":
                 yield _event("ended", {})
                 return
-        found = await run_in_threadpool(look, runtime, topic)
+        found = await run_in_threadpool(look, runtime, topic, sight)
         others = [(name, typing) for key, name, typing in found["present"] if key != member_id]
         word = (found["version"], str(found["counts"]), standing, str(others))
         if word != told or at - told_at >= BEAT:
@@ -169,6 +193,14 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
             await asyncio.sleep(STEP)
 
 
+def _is_there(runtime: Runtime, topic: str, sight: Sight) -> bool:
+    """Whether somebody may watch this: an unknown id and one out of sight are the same."""
+    kind, _, subject = topic.partition(":")
+    seen = {"escalation": escalation_in_sight, "patient": patient_in_sight}.get(kind)
+    with reading(runtime.engine) as session:
+        return seen is None or seen(session, sight, subject) is not None
+
+
 @router.get("/live")
 async def live(request: Request, topic: str = "none") -> Response:
     """Server-sent events of one page. Watching is not activity: it keeps no session awake."""
@@ -176,7 +208,11 @@ async def live(request: Request, topic: str = "none") -> Response:
     if not TOPIC.fullmatch(topic):
         raise HTTPException(404)
     token = request.cookies.get(cookie_name(runtime))
-    standing = (await run_in_threadpool(_standing, runtime, token))[0] if token else "ended"
+    standing, sight = "ended", NOTHING
+    if token:
+        standing, _, _, sight = await run_in_threadpool(_standing, runtime, token)
+    if standing != "ended" and not await run_in_threadpool(_is_there, runtime, topic, sight):
+        raise HTTPException(404)
     if standing == "ended":
         if not (topic.startswith("phone") and is_local_phone_visit(request)):
             raise HTTPException(401, "Sign in again.")

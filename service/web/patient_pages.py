@@ -14,6 +14,7 @@ from service.db import session_on
 from service.enrollment_request import EnrollmentFaults, moment
 from service.models import Enrollment, Escalation, Patient, PhoneState
 from service.plots import pain_plot
+from service.sight import Sight
 from service.web import guidance, queue_rows, talk
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 from service.web.live import version_of
@@ -40,13 +41,13 @@ def patients(
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
     """Patients by name, with their newest course and whether something is open."""
-    found = _listed(desk.session, q, status, cursor)
+    found = _listed(desk.session, desk.sight, q, status, cursor)
     more = f"{found[PER_PAGE - 1][0].name}|{found[PER_PAGE - 1][0].id}" if len(found) > PER_PAGE else None
     found = found[:PER_PAGE]
     ids = [patient.id for patient, _ in found]
     worst: dict[str, Escalation] = {}
     waiting = select(Escalation).where(
-        col(Escalation.patient_id).in_(ids), col(Escalation.status) != "resolved"
+        col(Escalation.patient_id).in_(ids), col(Escalation.status) != "resolved", desk.sight.of_escalations()
     )
     for item in desk.session.exec(waiting.order_by(col(Escalation.urgency_rank))):
         worst[item.patient_id or ""] = item
@@ -62,8 +63,9 @@ def patients(
     )
 
 
-def _listed(session: Session, q: str, status: str, cursor: str) -> list[Any]:
+def _listed(session: Session, sight: Sight, q: str, status: str, cursor: str) -> list[Any]:
     query = select(Patient, Enrollment).outerjoin(Enrollment, col(Enrollment.patient_id) == Patient.id)
+    query = query.where(sight.of_patients())
     if status == "active":
         query = query.where(col(Enrollment.status).in_(("active", "paused")))
     elif status in ("completed", "withdrawn", "paused"):
@@ -93,10 +95,8 @@ def _page(
     desk: Desk, patient_id: str, *, status: int = 200, done: str = "", fault: str = "", faults: Any = None
 ) -> Response:
     session = desk.session
-    version = version_of(session, f"patient:{patient_id}")
-    found = session.get(Patient, patient_id)
-    if found is None:
-        raise HTTPException(404)
+    version = version_of(session, desk.sight, f"patient:{patient_id}")
+    found = desk.patient(patient_id)
     desk.looked("view patient", "patient", found.id)
     courses = session.exec(
         select(Enrollment)
@@ -154,9 +154,7 @@ def _plot(desk: Desk, found: Patient, course: Enrollment | None) -> Any:
 @router.get("/patients/{patient_id}/summary")
 def summary(desk: SignedIn, patient_id: str) -> Response:
     """One page for the chart: made for printing."""
-    found = desk.session.get(Patient, patient_id)
-    if found is None:
-        raise HTTPException(404)
+    found = desk.patient(patient_id)
     desk.looked("print patient summary", "patient", found.id)
     course = desk.session.exec(
         select(Enrollment)
@@ -184,6 +182,7 @@ def text(desk: Caring, patient_id: str) -> Response:
     """A member's own text; a second click with the same form sends nothing twice."""
     body, key = desk.text("body", 4000), desk.text("key", 32) or token_hex(8)
     with session_on(desk.runtime.engine) as session:
+        desk.patient(patient_id, session)
         try:
             member_texts.write_to_patient(
                 session, desk.runtime, now=desk.now, patient_id=patient_id, body=body,
@@ -192,25 +191,21 @@ def text(desk: Caring, patient_id: str) -> Response:
         except member_texts.TextRefused as error:
             session.rollback()
             return _page(desk, patient_id, status=422, fault=desk.t(str(error)))
-        except LookupError as error:
-            raise HTTPException(404) from error
     return RedirectResponse(f"/patients/{patient_id}?done=text", 303)
 
 
 def _change(desk: Desk, enrollment_id: str, done: str, act: Callable[[Session], object]) -> Response:
-    course = desk.session.get(Enrollment, enrollment_id)
-    if course is None:
-        raise HTTPException(404)
     with session_on(desk.runtime.engine) as session:
+        patient_id = desk.enrollment(enrollment_id, session).patient_id
         try:
             act(session)
         except EnrollmentFaults as error:
             session.rollback()
-            return _page(desk, course.patient_id, status=422, faults=error.faults)
+            return _page(desk, patient_id, status=422, faults=error.faults)
         except enrollments.EnrollmentOver as error:
             session.rollback()
-            return _page(desk, course.patient_id, status=409, fault=desk.t(str(error)))
-    return RedirectResponse(f"/patients/{course.patient_id}?done={done}", 303)
+            return _page(desk, patient_id, status=409, fault=desk.t(str(error)))
+    return RedirectResponse(f"/patients/{patient_id}?done={done}", 303)
 
 
 @router.post("/enrollments/{enrollment_id}/pause")
@@ -240,10 +235,7 @@ def withdraw(desk: Caring, enrollment_id: str) -> Response:
 @router.post("/enrollments/{enrollment_id}/move")
 def move(desk: Caring, enrollment_id: str) -> Response:
     """New procedure or discharge time, local to the patient: what is still to come is planned again."""
-    course = desk.session.get(Enrollment, enrollment_id)
-    owner = desk.session.get(Patient, course.patient_id) if course else None
-    if course is None or owner is None:
-        raise HTTPException(404)
+    owner = desk.patient(desk.enrollment(enrollment_id).patient_id)
     read = moment(ZoneInfo(owner.timezone))
     values: dict[str, Any] = {}
     faults: dict[str, list[str]] = {}

@@ -13,6 +13,7 @@ from service.carriers.simulator import SimulatorCarrier, phones, picture_counts,
 from service.db import reading, session_on
 from service.models import Member, Patient
 from service.runtime import Runtime
+from service.sight import EVERYTHING, Sight, phone_in_sight
 from service.web import render
 from service.web.doors import Desk, PageRoute, PerhapsSignedIn, is_local_phone_visit, posted, to_sign_in
 from service.web.live import version_of
@@ -65,12 +66,14 @@ def _show(
     )
 
 
-def _people(session: Session) -> dict[str, list[str]]:
-    """Whose phone is whose: patients and members by number."""
+def _people(session: Session, sight: Sight) -> dict[str, list[str]]:
+    """Whose phone is whose: patients in sight and members by number."""
     found: dict[str, list[str]] = {}
-    for name, phone in session.exec(select(Patient.name, Patient.phone).order_by(Patient.name).limit(500)):
+    mine = sight.of_patients()
+    owners = select(Patient.name, Patient.phone).where(mine).order_by(Patient.name).limit(500)
+    for name, phone in session.exec(owners):
         found.setdefault(phone, []).append(name)
-    for name, phone in session.exec(select(Patient.name, Patient.caregiver_phone).limit(500)):
+    for name, phone in session.exec(select(Patient.name, Patient.caregiver_phone).where(mine).limit(500)):
         if phone:
             found.setdefault(phone, []).append(f"♥ {name}")
     for name, phone in session.exec(select(Member.name, Member.phone).where(col(Member.phone).is_not(None))):
@@ -85,10 +88,13 @@ def all_phones(request: Request, desk: PerhapsSignedIn) -> Response:
     _guard(request, desk)
     runtime: Runtime = request.app.state.runtime
     with reading(runtime.engine) as session:
-        version = version_of(session, "phones")
-        people = _people(session)
+        version = version_of(session, EVERYTHING, "phones")
+        sight = desk.sight if desk is not None else EVERYTHING
+        people = _people(session, sight)
         latest = {}
         for phone, _ in phones(session):
+            if not phone_in_sight(session, sight, phone):
+                continue
             people.setdefault(phone, [])
             latest[phone] = texts_on(session, phone, 1)
     cards = sorted(people, key=lambda phone: (not latest.get(phone), people[phone] or ["~"]))
@@ -109,11 +115,12 @@ def _phone(request: Request, desk: Desk | None, phone: str, status: int = 200, f
         raise HTTPException(404, "Only simulated numbers have a phone here.")
     runtime: Runtime = request.app.state.runtime
     with reading(runtime.engine) as session:
-        version = version_of(session, f"phone:{phone}")
-        texts = texts_on(session, phone, 100)
+        sight = desk.sight if desk is not None else EVERYTHING
+        version = version_of(session, sight, f"phone:{phone}")
+        texts = texts_on(session, phone, 100) if phone_in_sight(session, sight, phone) else []
         pictures = picture_counts(session, [text.carrier_sid for text in texts if text.direction == "in"])
-        people = _people(session).get(phone, [])
-        owner = session.exec(select(Patient).where(Patient.phone == phone)).first()
+        people = _people(session, sight).get(phone, [])
+        owner = session.exec(select(Patient).where(Patient.phone == phone, sight.of_patients())).first()
         is_member = session.exec(select(Member.id).where(Member.phone == phone)).first() is not None
     if desk is not None:
         desk.looked("view simulated phone", "phone", owner.id if owner else None)

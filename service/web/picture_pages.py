@@ -9,6 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from service import pictures
+from service.models import Reply
+from service.sight import patient_in_sight
 from service.web import seats
 from service.web.doors import Desk, PageRoute, SignedIn, address_of
 from service.web.security import SANDBOX
@@ -44,13 +46,20 @@ class Album:
                 del self._kept[key]
 
 
+async def _there(desk: Desk, reply_id: str, place: int) -> Reply:
+    reply = await run_in_threadpool(pictures.find_reply, desk.session, desk.sight, reply_id, place)
+    if reply is None:
+        raise HTTPException(404)
+    return reply
+
+
 async def _opened(desk: Desk, reply_id: str, place: int) -> pictures.Picture:
     """Fetched without a seat: a slow carrier keeps no other page waiting, no session is open meanwhile."""
     await seats.leave(desk.request)
     try:
         return await run_in_threadpool(
-            pictures.open_picture, desk.runtime, now=desk.now, reply_id=reply_id, place=place,
-            actor=desk.member.email, address=address_of(desk.request),
+            pictures.open_picture, desk.runtime, now=desk.now, sight=desk.sight, reply_id=reply_id,
+            place=place, actor=desk.member.email, address=address_of(desk.request),
         )  # fmt: skip
     except LookupError as error:
         raise HTTPException(404) from error
@@ -59,9 +68,8 @@ async def _opened(desk: Desk, reply_id: str, place: int) -> pictures.Picture:
 @router.get("/replies/{reply_id}/pictures/{place}")
 async def picture(desk: SignedIn, reply_id: str, place: int) -> Response:
     """The page of one picture: opening it is an act of a person, and is written down."""
-    reply = await run_in_threadpool(pictures.find_reply, desk.session, reply_id, place)
-    if reply is None:
-        raise HTTPException(404)
+    reply = await _there(desk, reply_id, place)
+    owner = await run_in_threadpool(patient_in_sight, desk.session, desk.sight, reply.patient_id)
     opened, fault = None, ""
     try:
         opened = await _opened(desk, reply_id, place)
@@ -77,13 +85,14 @@ async def picture(desk: SignedIn, reply_id: str, place: int) -> Response:
         count=len(reply.media or ()),
         opened=opened,
         fault=fault,
-        back=f"/patients/{reply.patient_id}" if reply.patient_id else "/",
+        back=f"/patients/{owner.id}" if owner else "/",
     )
 
 
 @router.get("/replies/{reply_id}/pictures/{place}/file")
 async def picture_file(desk: SignedIn, reply_id: str, place: int) -> Response:
     """The bytes, under the type they have; whatever they are, nothing in them may run."""
+    await _there(desk, reply_id, place)
     opened = desk.request.app.state.album.take((desk.member.id, reply_id, place))
     try:
         opened = opened or await _opened(desk, reply_id, place)

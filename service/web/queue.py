@@ -31,12 +31,12 @@ def queue(
     """Escalations and tasks of one view; filters live in the address."""
     if view not in NAMES:
         raise HTTPException(404)
-    version = version_of(desk.session, "queue")
-    site, email = desk.runtime.site, desk.member.email
+    version = version_of(desk.session, desk.sight, "queue")
+    site, email, sight = desk.runtime.site, desk.member.email, desk.sight
     found, more = queue_rows.rows(
-        desk.session, view=view, email=email, now=desk.now, site=site, words=q, cursor=cursor
+        desk.session, sight, view=view, email=email, now=desk.now, site=site, words=q, cursor=cursor
     )
-    counts = queue_rows.view_counts(desk.session, email, desk.now, site)
+    counts = queue_rows.view_counts(desk.session, sight, email, desk.now, site)
     if found:
         desk.looked("view queue", "escalation", view=view, rows=len(found))
     return desk.page(

@@ -16,6 +16,7 @@ from sqlmodel import Session, col, func, or_, select
 from messages.site import Site
 from messages.urgency import Urgency
 from service.models import Enrollment, Escalation, Member, Patient, Reply, StoredAssessment
+from service.sight import Sight
 
 VIEWS = ("open", "mine", "unowned", "overdue", "silent", "resolved")
 RANKS = tuple(sorted((urgency.rank for urgency in Urgency), reverse=True))
@@ -81,13 +82,14 @@ def in_view(view: str, email: str, now: datetime, site: Site) -> ColumnElement[b
     }[view]
 
 
-def view_counts(session: Session, email: str, now: datetime, site: Site) -> dict[str, int]:
-    """How many escalations each view holds."""
+def view_counts(session: Session, sight: Sight, email: str, now: datetime, site: Site) -> dict[str, int]:
+    """How many escalations in sight each view holds."""
     views = [view for view in VIEWS if view != "resolved"]
     sums = [func.sum(case((in_view(view, email, now, site), 1), else_=0)) for view in views]
-    found = session.exec(select(*sums).where(col(Escalation.status) != "resolved")).one()
+    mine = sight.of_escalations()
+    found = session.exec(select(*sums).where(col(Escalation.status) != "resolved", mine)).one()
     resolved = session.exec(
-        select(func.count()).select_from(Escalation).where(in_view("resolved", email, now, site))
+        select(func.count()).select_from(Escalation).where(in_view("resolved", email, now, site), mine)
     ).one()
     return {view: int(count or 0) for view, count in zip(views, found, strict=True)} | {"resolved": resolved}
 
@@ -122,6 +124,7 @@ def read_cursor(cursor: str) -> tuple[int, datetime, str] | None:
 
 def rows(
     session: Session,
+    sight: Sight,
     *,
     view: str,
     email: str,
@@ -132,7 +135,7 @@ def rows(
     limit: int = ROWS_PER_PAGE,
 ) -> tuple[list[Row], str | None]:
     """One page of a view and the cursor of the next page (None: this is the last)."""
-    wanted = [in_view(view, email, now, site)]
+    wanted = [in_view(view, email, now, site), sight.of_escalations()]
     if words.strip():
         wanted.append(_searched(words))
     place = read_cursor(cursor) if cursor else None

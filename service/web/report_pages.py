@@ -18,7 +18,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/scoreboard")
 def scoreboard_page(desk: SignedIn) -> Response:
     """Figures of the last thirty days; no patient in them."""
-    board, safety, counted_at = desk.request.app.state.figures.counted("scoreboard", lambda: _counted(desk))
+    key = ("scoreboard", desk.sight)
+    board, safety, counted_at = desk.request.app.state.figures.counted(key, lambda: _counted(desk))
     texts = [
         (day[-5:], (("good", good), ("way", way), ("bad", bad))) for day, good, way, bad in board.texts_by_day
     ]
@@ -37,8 +38,8 @@ def scoreboard_page(desk: SignedIn) -> Response:
 
 
 def _counted(desk: Desk) -> tuple[Scoreboard, Board, datetime]:
-    board = scoreboard(desk.session, desk.runtime.site, desk.now)
-    safety = safety_board(desk.session, desk.runtime.site, desk.now, desk.now - SPAN)
+    board = scoreboard(desk.session, desk.sight, desk.runtime.site, desk.now)
+    safety = safety_board(desk.session, desk.sight, desk.runtime.site, desk.now, desk.now - SPAN)
     return board, safety, desk.now
 
 

@@ -54,8 +54,9 @@ def conversation(
         waiting = waiting.where(OutboundMessage.patient_id == patient_id)
     else:
         heard = heard.where(Reply.from_phone == phone, col(Reply.patient_id).is_(None))
-        said = said.where(OutboundMessage.to_phone == phone)
-        waiting = waiting.where(OutboundMessage.to_phone == phone)
+        # Whoever has the number now may be a patient of another team: only what nobody known was sent.
+        nobodys = (OutboundMessage.to_phone == phone, col(OutboundMessage.patient_id).is_(None))
+        said, waiting = said.where(*nobodys), waiting.where(*nobodys)
     replies = session.exec(heard.order_by(col(Reply.received_at).desc()).limit(most)).all()
     sent = session.exec(said.order_by(col(OutboundMessage.created_at).desc()).limit(most)).all()
     queued = session.exec(waiting.limit(most)).all()

@@ -12,6 +12,7 @@ from service import accounts, member_links, oncall, oncall_week
 from service.db import session_on
 from service.models import ROLES, AuditEvent, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
+from service.sight import audit_in_sight
 from service.web import on_call_week
 from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn, peoples_clock
 from service.web.member_page import another, the_member
@@ -209,6 +210,7 @@ def audit_trail(
 ) -> Response:
     """Who looked at what and did what, newest first."""
     query = select(AuditEvent).order_by(col(AuditEvent.at).desc(), col(AuditEvent.id).desc())
+    query = query.where(audit_in_sight(desk.sight, desk.member.email))
     words = q.strip()
     if words:
         likeness = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
