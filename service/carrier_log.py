@@ -22,10 +22,11 @@ REFUSED_LATELY = timedelta(minutes=10)
 RECEIPTS_BACK = timedelta(hours=3)
 
 
-def catch_up(runtime: Runtime, now: datetime) -> dict[str, int]:
+def catch_up(runtime: Runtime, now: datetime, at_least: datetime | None = None) -> dict[str, int]:
     """Store and triage every reply that is in the carrier's log and not with us. Commits one by one.
 
-    The first time in a process the last day is read, later a little more than what is new.
+    The first time in a process the last day is read, later a little more than what is new; always from
+    ``at_least`` on when it is given.
     """
     with reading(runtime.engine) as session:
         mark = marks.get_mark(session, CAUGHT_UP)
@@ -33,6 +34,7 @@ def catch_up(runtime: Runtime, now: datetime) -> dict[str, int]:
     if mark is not None and mark.detail:
         newest_known = datetime.fromisoformat(mark.detail["newest"]) - OVERLAP
         since = min(newest_known, now - OVERLAP) if runtime.has_caught_up else min(newest_known, since)
+    since = min(since, at_least) if at_least else since
     try:
         lines = runtime.carrier.log(since=since, direction="in")
     except CarrierError as error:

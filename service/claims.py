@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from messages.schedule import Decision, Expire, Go, Skip, Wait
-from service import fates, outbox, pace, plan
+from service import fates, outbox, pace, plan, restored
 from service.db import session_on
 from service.models import OutboundMessage, metadata
 from service.planning import SCHEDULED_KINDS
@@ -112,22 +112,26 @@ def _going(
 ) -> tuple[list[DueRow], int]:
     """Due rows that go now, and how many were looked at. One query per priority keeps to the index."""
     rows: list[DueRow] = []
+    allowed = restored.may_go(session, runtime)
     for priority in priorities:
         if len(rows) < limit:
-            rows.extend(_due(session, priority, now, limit - len(rows)))
+            rows.extend(_due(session, priority, now, limit - len(rows), allowed))
     alive = [row for row in rows if row.expires_at > now]
     decisions = decide(session, runtime, alive, now)
     going = [row for row in alive if _apply(session, runtime, row, decisions.get(row.id, Go()), now)]
     return going, len(rows)
 
 
-def _due(session: Session, priority: int, now: datetime, limit: int) -> Sequence[DueRow]:
+def _due(
+    session: Session, priority: int, now: datetime, limit: int, allowed: Any | None = None
+) -> Sequence[DueRow]:
     return session.execute(
         select(*NEEDED)
         .where(
             MESSAGES.c.status == "planned",
             MESSAGES.c.priority == priority,
             MESSAGES.c.due_at <= now,
+            *([] if allowed is None else [allowed]),
         )
         .order_by(MESSAGES.c.due_at, MESSAGES.c.id)
         .limit(limit)
@@ -192,6 +196,9 @@ def _write_claims(session: Session, worker: str, ids: Sequence[str], now: dateti
 def expire_late(runtime: Runtime, now: datetime) -> int:
     """Texts whose useful time is over before they were sent: expired, each with its task. Commits."""
     with session_on(runtime.engine) as session:
+        if restored.is_waiting(session, runtime):
+            session.rollback()
+            return 0
         rows = session.exec(
             select_rows(OutboundMessage)
             .where(
@@ -204,13 +211,14 @@ def expire_late(runtime: Runtime, now: datetime) -> int:
             .limit(SWEEP)
             .with_for_update(skip_locked=True)
         ).all()
-        decisions = decide(session, runtime, rows, now)
+        late = restored.why_late(session, runtime)
+        decisions = {} if late else decide(session, runtime, rows, now)
         for row in rows:
             decision = decisions.get(row.id)
             if not isinstance(decision, Skip) and row.error_code:
                 decision = Expire(row.why or f"the carrier refused it with code {row.error_code}")
             elif not isinstance(decision, Skip | Expire):
-                decision = Expire(row.why or "it could not be offered to the carrier in time")
+                decision = Expire(late or row.why or "it could not be offered to the carrier in time")
             _apply(session, runtime, row, decision, now)
         session.commit()
     return len(rows)

@@ -29,6 +29,7 @@ __all__ = [
 
 RECENT = timedelta(hours=24)
 LAST_QUESTION = timedelta(hours=72)
+SKEW = timedelta(minutes=2)  # the carrier's clock and ours: a reply read late answers nothing put after it
 # Done for every text that goes out: plain rows, no objects.
 ENROLLMENTS, ITEMS = metadata.tables["enrollments"], metadata.tables["plan_items"]
 REMINDER_USEFUL = timedelta(hours=3)
@@ -81,6 +82,7 @@ def last_question(session: Session, enrollment_id: str, now: datetime) -> PlanIt
             PlanItem.enrollment_id == enrollment_id,
             col(PlanItem.asks).is_not(None),
             col(PlanItem.sent_at) > now - LAST_QUESTION,
+            col(PlanItem.sent_at) <= now + SKEW,
         )
         .order_by(col(PlanItem.sent_at).desc())
         .limit(1)
@@ -102,6 +104,7 @@ def recent_questions(session: Session, enrollment_id: str, now: datetime) -> lis
                 PlanItem.enrollment_id == enrollment_id,
                 col(PlanItem.asks).is_not(None),
                 col(PlanItem.sent_at) > now - RECENT,
+                col(PlanItem.sent_at) <= now + SKEW,
             )
             .order_by(col(PlanItem.sent_at).desc())
         )

@@ -30,7 +30,8 @@ class Runtime:
     ``bound_host`` is the address the web server listens on, empty where there is none.
     ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
     ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
-    ``has_caught_up``: this process has read the carrier's log of replies once. ``welcome``: what a
+    ``has_caught_up``: this process has read the carrier's log of replies once. ``gap_is_settled``: this
+    process has seen that no restored backup waits to be compared with the carrier's log. ``welcome``: what a
     demonstration tells a newcomer.
     """
 
@@ -48,6 +49,7 @@ class Runtime:
     lanes: dict[str, Any] = field(default_factory=dict)
     seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
     has_caught_up: bool = False
+    gap_is_settled: bool = False
     welcome: Any = None
 
     def close(self) -> None:

@@ -103,6 +103,7 @@ class StandIn:
     reported after a POST; ``untidy`` repeats and shuffles them. ``outbox``: receipts not delivered yet, for
     tests that post them themselves. ``pictures``: media id to bytes; ``picture_at``: where its address
     redirects to; ``asked_with``: each path asked for a picture, and whether credentials came with it.
+    ``clock``: the carrier's own, which its answers carry.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -124,6 +125,7 @@ class StandIn:
     outbox: deque[tuple[str, dict[str, str]]] = field(default_factory=deque)
     posts: Counter[str] = field(default_factory=Counter)
     lock: Lock = field(default_factory=Lock)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     server: ThreadingHTTPServer | None = None
 
     # -- running ---------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ class StandIn:
             NUMBER,
             body,
             "received",
-            datetime.now(UTC),
+            self.clock(),
             media=media,
         )
         with self.lock:
@@ -211,7 +213,7 @@ class StandIn:
             to_phone=form["To"],
             body=form["Body"],
             status="queued",
-            created_at=datetime.now(UTC),
+            created_at=self.clock(),
             callback=form.get("StatusCallback"),
         )
         states = list(self.receipts)
