@@ -10,7 +10,8 @@ from service.commands import app, fail, running
 if TYPE_CHECKING:
     from service.runtime import Runtime
 
-PARTS = (commands_accounts, commands_record, commands_backup)  # each adds its commands to the app when it is imported
+# Each adds its commands to the app when it is imported.
+PARTS = (commands_accounts, commands_backup, commands_record)
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 

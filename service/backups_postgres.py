@@ -1,6 +1,5 @@
 """PostgreSQL's own client tools, asked so that no password stands on a command line."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -125,14 +124,9 @@ def load(database_url: str, payload: Path, folder: Path) -> None:
 
 def run(program: Path, database_url: str, arguments: Sequence[str]) -> None:
     """Run a tool on the database. Its own words are not repeated: they may quote rows. Raises ToolError."""
-    values, password = _parts(database_url)
-    with _password_file(values, password) as environment:
+    with _connection_words(database_url) as words:
         done = subprocess.run(
-            [program, f"--dbname={make_conninfo(**values)}", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            [program, f"--dbname={words}", *arguments], capture_output=True, text=True, check=False
         )
     if done.returncode:
         first = next((line for line in done.stderr.splitlines() if "error" in line.lower()), "")
@@ -143,18 +137,18 @@ def run(program: Path, database_url: str, arguments: Sequence[str]) -> None:
 
 
 @contextmanager
-def _password_file(values: dict[str, Any], password: str) -> Iterator[dict[str, str]]:
-    """The environment for a tool: the password in a file only we can read."""
-    kept = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+def _connection_words(database_url: str) -> Iterator[str]:
+    """What a tool is told of the connection: the password stands in a file only we can read."""
+    values, password = _parts(database_url)
     if not password:
-        yield kept
+        yield make_conninfo(**values)
         return
     with TemporaryDirectory(prefix="aftercare-") as folder:
         file = Path(folder) / "pgpass"
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         file.touch(mode=0o600)
         file.write_text(f"*:*:*:*:{escaped}\n", encoding="utf-8")
-        yield kept | {"PGPASSFILE": str(file)}
+        yield make_conninfo(**values, passfile=str(file))
 
 
 @contextmanager

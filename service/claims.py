@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_rows
 
 from messages.schedule import Decision, Expire, Go, Skip, Wait
-from service import fates, outbox, pace, plan, restored
+from service import fates, outbox, pace, plan, restore_gate
 from service.db import session_on
 from service.models import OutboundMessage, metadata
 from service.planning import SCHEDULED_KINDS
@@ -112,7 +112,7 @@ def _going(
 ) -> tuple[list[DueRow], int]:
     """Due rows that go now, and how many were looked at. One query per priority keeps to the index."""
     rows: list[DueRow] = []
-    allowed = restored.may_go(session, runtime)
+    allowed = restore_gate.may_go(session, runtime)
     for priority in priorities:
         if len(rows) < limit:
             rows.extend(_due(session, priority, now, limit - len(rows), allowed))
@@ -196,7 +196,7 @@ def _write_claims(session: Session, worker: str, ids: Sequence[str], now: dateti
 def expire_late(runtime: Runtime, now: datetime) -> int:
     """Texts whose useful time is over before they were sent: expired, each with its task. Commits."""
     with session_on(runtime.engine) as session:
-        if restored.is_waiting(session, runtime):
+        if restore_gate.is_waiting(session, runtime):
             session.rollback()
             return 0
         rows = session.exec(
@@ -211,7 +211,7 @@ def expire_late(runtime: Runtime, now: datetime) -> int:
             .limit(SWEEP)
             .with_for_update(skip_locked=True)
         ).all()
-        late = restored.why_late(session, runtime)
+        late = restore_gate.why_late(session, runtime)
         decisions = {} if late else decide(session, runtime, rows, now)
         for row in rows:
             decision = decisions.get(row.id)

@@ -17,82 +17,25 @@ says that it may have been sent before.
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
-from service import audit, carrier_log, fates, inbox, marks, receipts
+from service import audit, carrier_log, fates, inbox, receipts
 from service.carriers import CarrierError, LoggedMessage
 from service.db import reading, session_on
 from service.models import Mark, OutboundMessage, Reply
+from service.restore_gate import GAP, Gap, gap_of
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
-GAP = "restore:gap"
 PATIENCE = timedelta(minutes=10)
 SKEW = timedelta(minutes=10)  # the carrier's clock and ours
 EARLIER = timedelta(hours=36)  # an answer may have brought a check-in forward, by its day at most
 WORKS_FOR = timedelta(minutes=5)  # longer than reading the log takes: then another worker may try
-UNREADABLE = (
-    "the database was restored from a backup and the carrier's log could not be read: it may have been sent"
-)
 Free = dict[tuple[str, str], list[LoggedMessage]]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """From the backup to the restore, aware UTC. ``gave_up``: the log could not be read for long."""
-
-    since: datetime
-    until: datetime
-    gave_up: bool = False
-
-
-def open_gap(session: Session, since: datetime, until: datetime) -> None:
-    """Shut the gate, in the restored database's first transaction. The caller commits."""
-    detail = {"since": since.isoformat(), "until": until.isoformat(), "state": "open"}
-    marks.set_mark(session, GAP, until, detail=detail)
-
-
-def gap_of(session: Session, runtime: Runtime) -> Gap | None:
-    """The gap that is not settled yet; None when there is none, remembered by the process."""
-    if runtime.gap_is_settled:
-        return None
-    mark = marks.get_mark(session, GAP)
-    detail = (mark.detail or {}) if mark is not None else {}
-    if detail.get("state") != "open":
-        runtime.gap_is_settled = True
-        return None
-    since, until = (datetime.fromisoformat(detail[name]) for name in ("since", "until"))
-    return Gap(since, until, bool(detail.get("gave_up")))
-
-
-def may_go(session: Session, runtime: Runtime) -> ColumnElement[bool] | None:
-    """Which texts may go while the gate is shut; None: every one, it is open."""
-    gap = gap_of(session, runtime)
-    if gap is None:
-        return None
-    fresh = select(Reply.id).where(Reply.received_at > gap.until)
-    return or_(
-        col(OutboundMessage.kind) == "page",
-        and_(OutboundMessage.kind == "member", OutboundMessage.created_at > gap.until),
-        col(OutboundMessage.reply_id).in_(fresh),
-    )
-
-
-def is_waiting(session: Session, runtime: Runtime) -> bool:
-    """Whether nothing may be called late yet: the log may say that it was sent."""
-    gap = gap_of(session, runtime)
-    return gap is not None and not gap.gave_up
-
-
-def why_late(session: Session, runtime: Runtime) -> str:
-    """What to tell the team of a text that is too late behind the shut gate; empty when it is open."""
-    return "" if gap_of(session, runtime) is None else UNREADABLE
 
 
 def settle(

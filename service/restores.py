@@ -19,7 +19,7 @@ from sqlalchemy import Engine, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete
 
-from service import audit, audit_chain, backups_postgres, restored
+from service import audit, audit_chain, backups_postgres, restore_gate
 from service.backups import (
     CHUNK,
     BackupError,
@@ -207,7 +207,7 @@ def _finish(engine: Engine, manifest: Manifest, now: datetime) -> str:
         raise BackupError(f"The restored audit trail does not hold: {verdict.fault}")
     with session_on(engine) as session:
         session.exec(delete(MemberSession))
-        restored.open_gap(session, datetime.fromisoformat(manifest.at), now)
+        restore_gate.open_gap(session, datetime.fromisoformat(manifest.at), now)
         audit.record(
             session, now=now, actor="command line", action="restore database",
             detail={"backup_at": manifest.at, "sha256": manifest.sha256, "head": manifest.head},

@@ -189,10 +189,12 @@ def _conditions(
         TABLES["carrier_redactions"],
         TABLES["sign_in_attempts"],
     )
-    browsers = TABLES["member_sessions"]
+    browsers, pictures = TABLES["member_sessions"], TABLES["simulated_pictures"]
+    old_log = simulated.c.created_at < cutoff
     of_kind: dict[str, list[tuple[Table, ColumnElement[bool]]]] = {
         "carrier_log": [
-            (simulated, simulated.c.created_at < cutoff),
+            (pictures, pictures.c.carrier_sid.in_(select(simulated.c.carrier_sid).where(old_log))),
+            (simulated, old_log),
             (asked, and_(asked.c.status != "waiting", asked.c.queued_at < cutoff)),
         ],
         "sign_ins": [(tries, tries.c.at < cutoff)],

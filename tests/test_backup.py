@@ -1,7 +1,7 @@
 """Backup and restore, rehearsed on both databases: whole or not at all, and nothing is sent twice."""
 
 import io
-import os
+import re
 import sqlite3
 import stat
 import tarfile
@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from sqlmodel import col
 
 from jobs.scheduler import JOBS, tick
-from service import audit_chain, backups_postgres, marks, restored, restores
+from service import audit_chain, backups_postgres, marks, restore_gate, restores
 from service.backups import BackupError, make_backup, read_manifest
 from service.db import current_revision, make_engine, newest_revision, reading, session_on
 from service.models import AuditEvent, Escalation, MemberSession, OutboundMessage, PlanItem, Reply, metadata
@@ -296,10 +296,15 @@ def test_the_password_is_on_no_command_line(
     real = backups_postgres.subprocess.run
 
     def watch(command: Any, **values: Any) -> Any:
-        given = dict(values.get("env") or os.environ)
-        if "PGPASSFILE" in given:
-            given["content"] = Path(given["PGPASSFILE"]).read_text()
-            given["mode"] = oct(stat.S_IMODE(Path(given["PGPASSFILE"]).stat().st_mode))
+        given: dict[str, str] = {}
+        named = re.search(r"passfile=(\S+)", str(command))
+        if named:
+            path = Path(named[1].rstrip("\"')],"))
+            given = {
+                "path": str(path),
+                "content": path.read_text(),
+                "mode": oct(stat.S_IMODE(path.stat().st_mode)),
+            }
         seen.append(([str(part) for part in command], given))
         return real(command, **values)
 
@@ -314,7 +319,7 @@ def test_the_password_is_on_no_command_line(
         assert "s3cr" not in str(command)
         if "--dbname" in str(command):
             assert given["content"] == "*:*:*:*:s3cr\\:et\n" and given["mode"] == "0o600"
-            assert not Path(given["PGPASSFILE"]).exists()
+            assert not Path(given["path"]).exists()
 
 
 # -- after a restore nothing is sent twice -------------------------------------------------------------------
@@ -342,7 +347,7 @@ def doubles(standin: StandIn) -> dict[tuple[str, str], int]:
 
 def gap_state(runtime: Runtime) -> Any:
     with reading(runtime.engine) as session:
-        mark = marks.get_mark(session, restored.GAP)
+        mark = marks.get_mark(session, restore_gate.GAP)
         return (mark.detail or {}).get("state") if mark else None
 
 

@@ -83,6 +83,7 @@ class SimulatorCarrier:
             if row is not None:
                 row.body = ""
                 session.add(row)
+                session.exec(delete(SimulatedPicture).where(col(SimulatedPicture.carrier_sid) == carrier_sid))
                 gone = col(SimulatedPicture.carrier_sid) == carrier_sid
                 session.exec(delete(SimulatedPicture).where(gone))
             session.commit()
