@@ -22,6 +22,7 @@ from jobs import (
     heartbeat,
     page_on_call,
     redact_at_carrier,
+    refresh_site,
     seal_audit,
     send_due,
     send_reminders,
@@ -63,6 +64,7 @@ JOBS = (
     Job("catch_up", catch_up.run, 60),
     Job("heartbeat", heartbeat.run, 60),
     Job("complete_enrollments", complete_enrollments.run, 300),
+    Job("refresh_site", refresh_site.run, 15),
     Job("redact_at_carrier", redact_at_carrier.run, 60),
     Job("delete_expired", delete_expired.run, 600),
 )

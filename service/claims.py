@@ -20,6 +20,7 @@ from service import fates, outbox, pace, plan, restore_gate
 from service.db import session_on
 from service.models import OutboundMessage, metadata
 from service.planning import SCHEDULED_KINDS
+from service.rewording import reworded
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
@@ -87,19 +88,22 @@ def claim(
         if going:
             _write_claims(session, runtime.worker, [row.id for row in going], now)
             pace.take(session, sender, per_second, now, len(going))
+        bodies = reworded(session, runtime, [row.id for row in going])
         session.commit()
     first = max(0.0, (slots.start - now).total_seconds())
     step = slots.step.total_seconds()
-    return [_claimed(row, first + place * step) for place, row in enumerate(going)], looked_at < limit
+    return [
+        _claimed(row, first + place * step, bodies.get(row.id)) for place, row in enumerate(going)
+    ], looked_at < limit
 
 
-def _claimed(row: DueRow, after: float) -> Claimed:
+def _claimed(row: DueRow, after: float, new_body: str | None) -> Claimed:
     return Claimed(
         id=row.id,
         fence=row.fence + 1,
         kind=row.kind,
         to_phone=row.to_phone,
-        body=row.body,
+        body=new_body or row.body,
         expires_at=row.expires_at,
         attempts=row.attempts + 1,
         plan_item_id=row.plan_item_id if row.kind == "check_in" else None,

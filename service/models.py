@@ -671,6 +671,20 @@ class SimulatedPicture(SQLModel, table=True):
     content: bytes
 
 
+class SiteVersion(SQLModel, table=True):
+    """What an admin set in place of the site file's values, one row per change; the last one holds.
+
+    ``overrides``: field such as ``clinic.name`` to its text. ``changes``: field, from, to of this change.
+    """
+
+    __tablename__ = "site_versions"
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime
+    actor: str
+    overrides: dict[str, str] = Field(default_factory=dict, sa_column=_json(nullable=False))
+    changes: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+
+
 class LabelledCase(SQLModel, table=True):
     """A reply that a member marked as read wrongly, with what should have been read: for the bank."""
 

@@ -8,12 +8,13 @@ from sqlmodel import Session, col, select
 from messages import schedule
 from messages.protocol import CheckIn, Protocol, parse, text_of
 from messages.schedule import Facts, PlannedCheckIn
+from messages.site import Site
 from service import outbox
 from service.models import Enrollment, OutboundMessage, Patient, PlanItem, ProtocolVersion, new_id
 from service.runtime import Runtime
 
 SCHEDULED_KINDS = ("check_in", "reminder")
-_parsed: dict[tuple[str, int, str, int], Protocol] = {}
+_parsed: dict[tuple[str, int, str, int], tuple[Protocol, Site]] = {}
 
 
 class ProtocolChanged(Exception):
@@ -50,9 +51,10 @@ def protocol_of(session: Session, runtime: Runtime, enrollment: Enrollment) -> P
     if kept is None:
         raise LookupError(f"The text of {enrollment.protocol} version {enrollment.version} is not stored.")
     key = (kept.name, kept.version, kept.digest, id(runtime.site))
-    if key not in _parsed:
-        _parsed[key] = parse(kept.source_text, f"{kept.name} version {kept.version}", runtime.site)
-    return _parsed[key]
+    if key not in _parsed:  # the site is kept beside it: its id must not come to name another one
+        found = parse(kept.source_text, f"{kept.name} version {kept.version}", runtime.site)
+        _parsed[key] = (found, runtime.site)
+    return _parsed[key][0]
 
 
 def facts_of(enrollment: Enrollment, patient: Patient) -> Facts:

@@ -32,7 +32,8 @@ class Runtime:
     ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
     ``has_caught_up``: this process has read the carrier's log of replies once. ``gap_is_settled``: this
     process has seen that no restored backup waits to be compared with the carrier's log. ``welcome``: what a
-    demonstration tells a newcomer.
+    demonstration tells a newcomer. ``site_number`` and ``site_changed_at``: the change of the clinic's values
+    that ``site`` and ``protocols`` hold (0: the site file's own).
     """
 
     settings: Settings
@@ -51,6 +52,8 @@ class Runtime:
     has_caught_up: bool = False
     gap_is_settled: bool = False
     welcome: Any = None
+    site_number: int = 0
+    site_changed_at: datetime | None = None
 
     def close(self) -> None:
         """Finish the texts in hand, then let go of the carrier's and the database's connections."""
@@ -77,11 +80,15 @@ def make_carrier(settings: Settings, engine: Engine, clock: Clock) -> Carrier:
     return SimulatorCarrier(engine, clock)
 
 
+def protocol_folders(settings: Settings) -> list[Path]:
+    """Where protocols are read from: the built-in ones, then the clinic's own."""
+    return [BUILT_IN_PROTOCOLS] + ([settings.protocols] if settings.protocols else [])
+
+
 def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrier | None = None) -> Runtime:
     """Put a process together. Raises SettingsError, SiteError or ProtocolError with what to mend."""
     site = load_site(settings)
-    folders = [BUILT_IN_PROTOCOLS] + ([settings.protocols] if settings.protocols else [])
-    protocols = load(folders, site)
+    protocols = load(protocol_folders(settings), site)
     engine = make_engine(settings.database_url)
     given = clock
     clock = clock or system_clock(settings.clock_offset)

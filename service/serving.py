@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 
 from messages.triage import assess
+from service import site_versions
 from service.app import create_app
 from service.db import current_revision, newest_revision, session_on, upgrade
 from service.planning import pin
@@ -45,6 +46,7 @@ def prepare_database(runtime: Runtime) -> None:
         for protocol in runtime.protocols.values():
             pin(session, protocol, runtime.clock())
         session.commit()
+    site_versions.refresh(runtime)
 
 
 def require_free_port(host: str, port: int) -> None:

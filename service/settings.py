@@ -236,17 +236,22 @@ def refuse_unavailable(settings: Settings) -> None:
         )
 
 
+def site_file(settings: Settings) -> tuple[str, str]:
+    """The text of the AFTERCARE_SITE file and its name; empty where none is set. Raises SettingsError."""
+    if settings.site is None:
+        return "", "built-in defaults"
+    name = str(settings.site)
+    try:
+        return settings.site.read_text(encoding="utf-8"), name
+    except OSError as error:
+        raise SettingsError(
+            f"AFTERCARE_SITE names {name}, which cannot be read ({error.strerror})."
+        ) from error
+
+
 def load_site(settings: Settings) -> Site:
     """The site's values: the TOML file of AFTERCARE_SITE, then the clinic settings over it."""
-    text, name = "", "built-in defaults"
-    if settings.site is not None:
-        name = str(settings.site)
-        try:
-            text = settings.site.read_text(encoding="utf-8")
-        except OSError as error:
-            raise SettingsError(
-                f"AFTERCARE_SITE names {name}, which cannot be read ({error.strerror})."
-            ) from error
+    text, name = site_file(settings)
     try:
         site = parse_site(text, name)
     except SiteError as error:

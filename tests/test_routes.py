@@ -110,6 +110,8 @@ TABLE = {
     "GET /audit": ADMIN,
     "GET /scoreboard": MEMBER,
     "GET /settings": MEMBER,
+    "GET /settings/edit": ADMIN,
+    "POST /settings/edit": ADMIN,
     "GET /protocols": MEMBER,
     "GET /protocols/{name}": MEMBER,
 }

@@ -16,6 +16,7 @@ from service.web import (
     report_pages,
     security_pages,
     sign_in,
+    site_page,
     team_pages,
 )
 
@@ -48,6 +49,7 @@ def static(request: Request, path: str, v: str = "") -> Response:
 MODULES = (
     sign_in, link_pages, security_pages, live, queue, escalation_page, patient_pages, picture_pages,
     enroll_page, team_pages, member_page, report_pages,
+    site_page,
 )  # fmt: skip
 
 for module in MODULES:

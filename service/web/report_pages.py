@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from messages.protocol import text_of
 from messages.sms import segments
+from service import site_versions
 from service.plots import stacked_bars
 from service.safety_figures import Board, safety_board
 from service.scoreboard import SPAN, Scoreboard, scoreboard
@@ -49,8 +50,9 @@ def site_settings(desk: SignedIn) -> Response:
     site, settings = desk.runtime.site, desk.runtime.settings
     pace = settings.effective_pace
     return desk.page(
-        "settings.html", settings=settings, pace=pace, days=site.business_hours, quiet=settings.quiet_hours
-    )
+        "settings.html", settings=settings, pace=pace, days=site.business_hours, quiet=settings.quiet_hours,
+        history=site_versions.history(desk.session),
+    )  # fmt: skip
 
 
 @router.get("/protocols")
