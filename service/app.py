@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from service import site_versions
 from service.metrics import Traffic
 from service.runtime import Runtime
+from service.sso_provider import Provider
+from service.sso_settings import sso_settings
 from service.web import problems
 from service.web.figures import Figures
 from service.web.picture_pages import Album
@@ -66,6 +68,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.traffic, app.state.rates = Traffic(runtime), Rates()
     app.state.seats, app.state.figures, app.state.album = Seats(), Figures(), Album()
+    sso = sso_settings(runtime.settings)
+    app.state.sso = Provider(sso) if sso is not None else None
     app.add_middleware(Shield, runtime=runtime, traffic=app.state.traffic)
     problems.install(app)
     for name in ROUTERS:

@@ -16,6 +16,7 @@ from messages.site import Site
 from service.carriers import Carrier
 from service.db import make_engine
 from service.settings import Settings, load_site
+from service.sso_settings import sso_settings
 
 BUILT_IN_PROTOCOLS = Path(__file__).parent.parent / "messages" / "protocols"
 
@@ -87,6 +88,7 @@ def protocol_folders(settings: Settings) -> list[Path]:
 
 def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrier | None = None) -> Runtime:
     """Put a process together. Raises SettingsError, SiteError or ProtocolError with what to mend."""
+    sso_settings(settings)  # half set or without its extra: refused at the start, not at the first sign-in
     site = load_site(settings)
     protocols = load(protocol_folders(settings), site)
     engine = make_engine(settings.database_url)

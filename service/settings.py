@@ -24,6 +24,7 @@ SECRETS = (
     "twilio_auth_token",
     "twilio_auth_token_previous",
     "encryption_keys",
+    "sso_client_secret",
 )
 MINIMUM_KEY_LENGTH = 32
 
@@ -93,6 +94,13 @@ class Settings(BaseSettings):
     allowed_hosts: str | None = None
     carrier_redaction: str = "off"
     require_totp: Literal["none", "admins", "all"] = "none"
+    sso_issuer: str | None = None
+    sso_client_id: str | None = None
+    sso_client_secret: SecretStr | None = None
+    sso_roles: str | None = None
+    sso_role_claim: str = "groups"
+    sso_scopes: str = "openid email profile"
+    sso_passwords: Literal["all", "admins"] = "all"
 
     @classmethod
     def settings_customise_sources(

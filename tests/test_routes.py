@@ -18,7 +18,7 @@ from tests.conftest import SetClock
 
 PUBLIC, SIGNED, OPEN_HERE, TOKEN = "public", "signed by the carrier", "loopback or token", "token"
 MEMBER, OWN, CARE, ADMIN, PHONES = "any member", "own things", "may act", "admin", "simulated phones"
-LINK, STEP = "one-time link", "after the password"
+LINK, STEP, SSO = "one-time link", "after the password", "the provider's answer"
 # What a member who must set up a second factor still reaches.
 LINK_IN = {("GET", "/me/second-factor"), ("POST", "/me/second-factor/confirm"), ("POST", "/sign-out")}
 
@@ -35,6 +35,8 @@ TABLE = {
     "POST /sign-in/new/{token}": LINK,
     "GET /sign-in/first/{token}": LINK,
     "POST /sign-in/first/{token}": LINK,
+    "GET /sign-in/sso": SSO,
+    "GET /sign-in/sso/back": SSO,
     "GET /sign-in/code": STEP,
     "POST /sign-in/code": STEP,
     "POST /twilio/inbound": SIGNED,

@@ -17,6 +17,7 @@ from service.web import (
     security_pages,
     sign_in,
     site_page,
+    sso_pages,
     team_pages,
 )
 
@@ -47,9 +48,8 @@ def static(request: Request, path: str, v: str = "") -> Response:
 
 
 MODULES = (
-    sign_in, link_pages, security_pages, live, queue, escalation_page, patient_pages, picture_pages,
-    enroll_page, team_pages, member_page, report_pages,
-    site_page,
+    sign_in, sso_pages, link_pages, security_pages, live, queue, escalation_page, patient_pages,
+    picture_pages, enroll_page, team_pages, member_page, report_pages, site_page,
 )  # fmt: skip
 
 for module in MODULES:

@@ -40,7 +40,8 @@ def sign_in_page(request: Request, next: str = "/", locked: int = 0) -> Response
 
 
 def _door(request: Request, target: str, status: int = 200, email: str = "", **values: object) -> Response:
-    shown = {"is_refused": status == 401, "is_locked": False, **values}
+    shown = {"is_refused": status == 401, "is_locked": False, "has_sso": request.app.state.sso is not None}
+    shown.update(values)
     return outside(request, "sign_in.html", status, target=target, email=email, **shown)
 
 
@@ -54,6 +55,7 @@ def sign_in(request: Request, form: Form) -> Response:
             entry = accounts.sign_in(
                 session, now=peoples_clock(runtime), email=email, password=password,
                 address=address_of(request), agent=request.headers.get("user-agent"),
+                only_admins=request.app.state.sso is not None and runtime.settings.sso_passwords == "admins",
             )  # fmt: skip
         except accounts.SignInRefused:
             return _door(request, target, 401, email[:254])
