@@ -1,5 +1,6 @@
-"""Commands about what is kept: retention, legal holds."""
+"""Commands about what is kept: retention, legal holds, handing out one patient's record."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ retention_app = typer.Typer(help="What is deleted when.", no_args_is_help=True)
 hold_app = typer.Typer(help="Legal holds: nothing of the patient is deleted.", no_args_is_help=True)
 app.add_typer(retention_app, name="retention")
 app.add_typer(hold_app, name="hold")
+patient_app = typer.Typer(help="One patient's record.", no_args_is_help=True)
+app.add_typer(patient_app, name="patient")
 Reason = Annotated[str, typer.Option(help="Why; kept with the record, not in the audit trail.")]
 
 
@@ -87,6 +90,41 @@ def hold_list() -> None:
         with reading(runtime.engine) as session:
             for hold in all_standing(session):
                 typer.echo(f"{hold.patient_id}  {zulu(hold.set_at)}  {hold.set_by}  {hold.reason}")
+
+
+@patient_app.command("export")
+def patient_export(
+    patient: str,
+    to: Annotated[Path | None, typer.Option(help="Where to write it; by default here.")] = None,
+) -> None:
+    """Everything about one patient as a zip: JSON, HTML to print, CSV. Noted in the audit trail."""
+    from service.db import session_on
+    from service.patient_export import export_patient, file_name
+    from service.serving import prepare_database
+
+    file = to or Path(file_name(patient))
+    if file.exists():
+        raise fail(f"{file} exists already: choose another name with --to.")
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        with session_on(runtime.engine) as session:
+            try:
+                content = export_patient(
+                    session, runtime, now=runtime.clock(), patient_id=patient, actor=ACTOR
+                )
+            except LookupError as error:
+                raise fail(error) from error
+    try:
+        file.touch(mode=0o600, exist_ok=False)
+        file.write_bytes(content)
+    except OSError as error:
+        raise fail(f"{file} cannot be written: {error.strerror}.") from error
+    typer.echo(f"{file}: {len(content)} bytes. It holds health information: keep it safe, delete it after.")
+
+
+@patient_app.callback()
+def _patient() -> None:
+    """A group, though it has one command."""
 
 
 def _change(act: object, patient: str, reason: str) -> None:

@@ -42,6 +42,7 @@ ROLES = ("viewer", "nurse", "clinician", "admin")
 LINK_KINDS = ("first_admin", "invitation", "password", "code", "sso")
 SIGN_IN_WAYS = ("password", "sso")
 ANSWERING_ROLES = ("nurse", "clinician", "admin")
+DECIDING_ROLES = ("clinician", "admin")  # about a record as a whole
 DEFAULT_TEAM = "0" * 31 + "1"  # made by the migration; catches what belongs to nobody else
 
 

@@ -52,7 +52,20 @@ def rows_of(session: Session, table: Table, condition: ColumnElement[bool]) -> l
     """Rows as plain values, oldest first where the table knows when."""
     order = [table.c[name] for name in ("at", "created_at", "opened_at", "received_at") if name in table.c]
     found = session.execute(select(table).where(condition).order_by(*order, *table.primary_key.columns))
-    return [dict(row) for row in found.mappings()]
+    return [
+        {name: value for name, value in row.items() if not isinstance(value, bytes)}
+        for row in found.mappings()
+    ]
+
+
+def everything(session: Session, patient_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Every row about a patient by table, parents first, and replies of a shared phone that were read for
+    them too. Keyed hashes, which say nothing to people, are left out."""
+    conditions = conditions_of(patient_id)
+    replies, read = metadata.tables["replies"], metadata.tables["assessments"]
+    theirs = select(read.c.reply_id).where(read.c.patient_id == patient_id)
+    conditions["replies"] = or_(conditions["replies"], replies.c.id.in_(theirs))
+    return {name: rows_of(session, metadata.tables[name], where) for name, where in conditions.items()}
 
 
 def count(session: Session, patient_id: str) -> dict[str, int]:

@@ -18,6 +18,7 @@ from tests.conftest import SetClock
 
 PUBLIC, SIGNED, OPEN_HERE, TOKEN = "public", "signed by the carrier", "loopback or token", "token"
 MEMBER, OWN, CARE, ADMIN, PHONES = "any member", "own things", "may act", "admin", "simulated phones"
+DECIDE = "clinician or admin"
 LINK, STEP, SSO = "one-time link", "after the password", "the provider's answer"
 # What a member who must set up a second factor still reaches.
 LINK_IN = {("GET", "/me/second-factor"), ("POST", "/me/second-factor/confirm"), ("POST", "/sign-out")}
@@ -87,6 +88,13 @@ TABLE = {
     "GET /patients/{patient_id}": MEMBER,
     "GET /patients/{patient_id}/summary": MEMBER,
     "POST /patients/{patient_id}/text": CARE,
+    "POST /patients/{patient_id}/export": DECIDE,
+    "POST /patients/{patient_id}/hold": DECIDE,
+    "POST /patients/{patient_id}/hold/lift": DECIDE,
+    "GET /replies/{reply_id}/redact": DECIDE,
+    "POST /replies/{reply_id}/redact": DECIDE,
+    "GET /messages/{message_id}/redact": DECIDE,
+    "POST /messages/{message_id}/redact": DECIDE,
     "POST /enrollments/{enrollment_id}/pause": CARE,
     "POST /enrollments/{enrollment_id}/resume": CARE,
     "POST /enrollments/{enrollment_id}/withdraw": CARE,
@@ -173,7 +181,7 @@ def test_every_route_is_in_the_table(runtime: Runtime, capsys: pytest.CaptureFix
 
 def test_anonymous_looks_at_pages_lead_to_the_sign_in(runtime: Runtime) -> None:
     client = client_of(runtime)
-    for method, path in routes_for(MEMBER, OWN, CARE, ADMIN, PHONES):
+    for method, path in routes_for(MEMBER, OWN, CARE, DECIDE, ADMIN, PHONES):
         answer = client.request(method, path)
         if method == "GET":
             assert is_to_sign_in(answer) or (path == "/live" and answer.status_code in (401, 403)), path
@@ -188,7 +196,7 @@ def test_anonymous_looks_at_pages_lead_to_the_sign_in(runtime: Runtime) -> None:
 def test_a_made_up_cookie_is_nobody(runtime: Runtime, cookie: str) -> None:
     client = client_of(runtime)
     headers = {"Cookie": f"aftercare={cookie}; __Host-aftercare={cookie}".encode("latin-1")}
-    for method, path in routes_for(MEMBER, OWN, CARE, ADMIN):
+    for method, path in routes_for(MEMBER, OWN, CARE, DECIDE, ADMIN):
         answer = client.request(method, path, headers=headers)
         assert is_to_sign_in(answer) or answer.status_code in (401, 403), path
 
@@ -197,7 +205,7 @@ def test_an_expired_session_is_nobody(runtime: Runtime, clock: SetClock) -> None
     client, csrf = member_client(runtime, "admin")
     assert client.get("/").status_code == 200
     clock.advance(minutes=15)
-    for method, path in routes_for(MEMBER, OWN, CARE, ADMIN):
+    for method, path in routes_for(MEMBER, OWN, CARE, DECIDE, ADMIN):
         if path != "/live":  # a locked page still gets its counts, and nothing else
             answer = client.request(method, path, data={"csrf": csrf} if method == "POST" else None)
             assert is_to_sign_in(answer), path
@@ -205,7 +213,7 @@ def test_an_expired_session_is_nobody(runtime: Runtime, clock: SetClock) -> None
 
 def test_a_viewer_may_look_and_not_act(runtime: Runtime) -> None:
     client, csrf = member_client(runtime, "viewer")
-    for method, path in routes_for(CARE, ADMIN):
+    for method, path in routes_for(CARE, DECIDE, ADMIN):
         answer = client.request(method, path, data={"csrf": csrf} if method == "POST" else None)
         assert answer.status_code == 403, (method, path, answer.status_code)
     for method, path in routes_for(MEMBER):
@@ -215,14 +223,14 @@ def test_a_viewer_may_look_and_not_act(runtime: Runtime) -> None:
 
 def test_a_nurse_does_not_change_the_team(runtime: Runtime) -> None:
     client, csrf = member_client(runtime, "nurse")
-    for method, path in routes_for(ADMIN):
+    for method, path in routes_for(DECIDE, ADMIN):
         answer = client.request(method, path, data={"csrf": csrf} if method == "POST" else None)
         assert answer.status_code == 403, (method, path)
 
 
 def test_no_act_without_the_forms_token_or_from_another_site(runtime: Runtime) -> None:
     client, csrf = member_client(runtime, "admin")
-    for method, path in routes_for(OWN, CARE, ADMIN):
+    for method, path in routes_for(OWN, CARE, DECIDE, ADMIN):
         if method == "POST":
             assert client.post(path, data={}).status_code == 403, path
             assert client.post(path, data={"csrf": csrf[:-1] + "x"}).status_code == 403, path
@@ -244,7 +252,7 @@ def test_programs_need_a_token_everywhere_and_pages_take_none(runtime: Runtime) 
         assert client.request(method, path, headers=bearer("wrong")).status_code == 401, path
         assert client.request(method, path, headers=blind).status_code == 403, path
         assert client.request(method, path, headers=whole).status_code in (200, 404, 422), path
-    for method, path in routes_for(MEMBER, OWN, CARE, ADMIN):
+    for method, path in routes_for(MEMBER, OWN, CARE, DECIDE, ADMIN):
         answer = client.request(method, path, headers=whole)
         assert is_to_sign_in(answer) or answer.status_code in (401, 403), path
 

@@ -326,7 +326,7 @@ def required(database_url: str, clock: SetClock, who: str) -> Runtime:
 
 
 def test_where_it_is_wanted_nothing_opens_before_it_is_set_up(database_url: str, clock: SetClock):
-    from tests.test_routes import ADMIN, CARE, LINK_IN, MEMBER, OWN, routes_for
+    from tests.test_routes import ADMIN, CARE, DECIDE, LINK_IN, MEMBER, OWN, routes_for
 
     runtime = required(database_url, clock, "all")
     add_kim(runtime, role="admin")
@@ -336,7 +336,7 @@ def test_where_it_is_wanted_nothing_opens_before_it_is_set_up(database_url: str,
     csrf = csrf_of(page)
     assert "asks for a code from your phone" in page and 'class="rail"' not in page
     tried = 0
-    for method, path in routes_for(MEMBER, OWN, CARE, ADMIN):
+    for method, path in routes_for(MEMBER, OWN, CARE, DECIDE, ADMIN):
         if (method, path) in LINK_IN:
             continue
         answer = kim.client.request(method, path, data={"csrf": csrf} if method == "POST" else None)

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 
 from service import accounts, audit, second_factor
 from service.db import session_on
-from service.models import Enrollment, Escalation, Member, Patient
+from service.models import DECIDING_ROLES, Enrollment, Escalation, Member, Patient
 from service.runtime import Runtime
 from service.settings import require_secret_key
 from service.sight import Sight, enrollment_in_sight, escalation_in_sight, patient_in_sight
@@ -52,6 +52,11 @@ class Desk:
     @property
     def may_act(self) -> bool:
         return accounts.may_act(self.member.role)
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether they decide about a record as a whole: hand it out, hold it, redact in it."""
+        return self.member.role in DECIDING_ROLES
 
     def patient(self, patient_id: str | None, session: Session | None = None) -> Patient:
         return _there(patient_in_sight(session or self.session, self.sight, patient_id, hold=bool(session)))
@@ -100,6 +105,7 @@ class Desk:
         shared = {
             "member": self.member,
             "may_act": self.may_act,
+            "may_decide": self.may_decide,
             "has_teams": self.has_teams,
             "csrf_token": self.csrf_token,
             "preferences": self.member.preferences or {},

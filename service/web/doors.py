@@ -155,6 +155,21 @@ def caring(desk: Annotated[Desk, Depends(acting)]) -> Desk:
     return desk
 
 
+def deciding(desk: Annotated[Desk, Depends(acting)]) -> Desk:
+    """A clinician or admin decides about a record as a whole."""
+    return _must_decide(desk)
+
+
+def deciding_look(desk: Annotated[Desk, Depends(signed_in)]) -> Desk:
+    return _must_decide(desk)
+
+
+def _must_decide(desk: Desk) -> Desk:
+    if not desk.may_decide:
+        raise HTTPException(403, desk.t("Only a clinician or an admin may do this."))
+    return desk
+
+
 def administering(desk: Annotated[Desk, Depends(acting)]) -> Desk:
     """An admin changes the team."""
     if desk.member.role != "admin":
@@ -174,6 +189,8 @@ SignedIn = Annotated[Desk, Depends(signed_in)]
 PerhapsSignedIn = Annotated[Desk | None, Depends(perhaps_signed_in)]
 Acting = Annotated[Desk, Depends(acting)]
 Caring = Annotated[Desk, Depends(caring)]
+Deciding = Annotated[Desk, Depends(deciding)]
+DecidingLook = Annotated[Desk, Depends(deciding_look)]
 Administering = Annotated[Desk, Depends(administering)]
 AdminLooking = Annotated[Desk, Depends(looking_as_admin)]
 

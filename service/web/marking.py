@@ -6,17 +6,10 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from service.harmless import shown
 from service.web.words import translate
 
-# A right-to-left or other direction-changing sign could make words look like other words.
-_DIRECTION = {
-    ord(sign): "\ufffd" for sign in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
-}
-
-
-def shown(text: str) -> str:
-    """A text of unknown origin as it may be shown: no control signs, no signs that turn the direction."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text.translate(_DIRECTION))
+__all__ = ["marked", "said", "shown"]
 
 
 def marked(text: str, findings: Iterable[Mapping[str, Any]], language: str = "en") -> Markup:

@@ -12,6 +12,7 @@ from service.web import (
     patient_pages,
     picture_pages,
     queue,
+    record_pages,
     render,
     report_pages,
     security_pages,
@@ -49,7 +50,7 @@ def static(request: Request, path: str, v: str = "") -> Response:
 
 MODULES = (
     sign_in, sso_pages, link_pages, security_pages, live, queue, escalation_page, patient_pages,
-    picture_pages, enroll_page, team_pages, member_page, report_pages, site_page,
+    picture_pages, record_pages, enroll_page, team_pages, member_page, report_pages, site_page,
 )  # fmt: skip
 
 for module in MODULES:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session, col, or_, select
 
-from service import enrollments, member_texts
+from service import enrollments, legal_holds, member_texts
 from service.db import session_on
 from service.enrollment_request import EnrollmentFaults, moment
 from service.models import Enrollment, Escalation, Patient, PhoneState
@@ -30,6 +30,8 @@ DONE = {
     "withdraw": "Withdrawn: nothing more is sent. Replies are still read.",
     "move": "The plan is moved: what is still to come has new times.",
     "enroll": "Enrolled. The welcome text is on its way.",
+    "hold": "On legal hold: nothing of this record is deleted or redacted.",
+    "lift": "The legal hold is lifted.",
 }
 
 
@@ -88,10 +90,10 @@ def _listed(session: Session, sight: Sight, q: str, status: str, cursor: str) ->
 
 @router.get("/patients/{patient_id}")
 def patient(desk: SignedIn, patient_id: str, done: str = "") -> Response:
-    return _page(desk, patient_id, done=DONE.get(done, ""))
+    return show_patient(desk, patient_id, done=DONE.get(done, ""))
 
 
-def _page(
+def show_patient(
     desk: Desk, patient_id: str, *, status: int = 200, done: str = "", fault: str = "", faults: Any = None
 ) -> Response:
     session = desk.session
@@ -125,6 +127,7 @@ def _page(
         waiting=[item for item in waiting if item.status != "resolved"],
         past=[item for item in waiting if item.status == "resolved"],
         phone_state=session.get(PhoneState, found.phone),
+        holds=legal_holds.holds_of(session, found.id) if desk.may_decide else [],
         answers=guidance.answer_texts(desk.runtime.site, found.language, desk.language),
         is_quiet=in_quiet_hours(desk.runtime, desk.now, found.timezone),
         send_key=token_hex(8),
@@ -190,7 +193,7 @@ def text(desk: Caring, patient_id: str) -> Response:
             )  # fmt: skip
         except member_texts.TextRefused as error:
             session.rollback()
-            return _page(desk, patient_id, status=422, fault=desk.t(str(error)))
+            return show_patient(desk, patient_id, status=422, fault=desk.t(str(error)))
     return RedirectResponse(f"/patients/{patient_id}?done=text", 303)
 
 
@@ -201,10 +204,10 @@ def _change(desk: Desk, enrollment_id: str, done: str, act: Callable[[Session], 
             act(session)
         except EnrollmentFaults as error:
             session.rollback()
-            return _page(desk, patient_id, status=422, faults=error.faults)
+            return show_patient(desk, patient_id, status=422, faults=error.faults)
         except enrollments.EnrollmentOver as error:
             session.rollback()
-            return _page(desk, patient_id, status=409, fault=desk.t(str(error)))
+            return show_patient(desk, patient_id, status=409, fault=desk.t(str(error)))
     return RedirectResponse(f"/patients/{patient_id}?done={done}", 303)
 
 
@@ -247,7 +250,7 @@ def move(desk: Caring, enrollment_id: str) -> Response:
         except ValueError as error:
             faults[name] = [str(error)]
     if faults:
-        return _page(desk, owner.id, status=422, faults=faults)
+        return show_patient(desk, owner.id, status=422, faults=faults)
     change = enrollments.Change(**values)
     return _change(
         desk, enrollment_id, "move",

@@ -1,13 +1,14 @@
 """One conversation: what a patient wrote and what we sent, with the fate of each text, oldest first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import union
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
-from service.models import Enrollment, OutboundMessage, PlanItem, Reply, StoredAssessment
+from service.models import Enrollment, OutboundMessage, PlanItem, Redaction, Reply, StoredAssessment
+from service.redacted_words import MARKER
 from service.web.queue_rows import marks_of
 
 MOST_LINES = 80
@@ -30,6 +31,14 @@ class Line:
     caught_up: bool = False
     pictures: int = 0
     marked: tuple[dict[str, Any], ...] = ()
+    redacted: Redaction | None = None
+
+    @property
+    def redact_at(self) -> str:
+        """Where it is redacted; empty while it is on its way or not read yet."""
+        if self.redacted is not None or self.status in ("planned", "claimed", "not read yet"):
+            return ""
+        return f"/{'replies' if self.direction == 'in' else 'messages'}/{self.id}/redact"
 
 
 def conversation(
@@ -63,7 +72,20 @@ def conversation(
     marks = marks_of(session, [reply.id for reply in replies])
     lines = [_heard(reply, marks.get(reply.id, [])) for reply in replies]
     lines += [_said(message) for message in (*sent, *queued)]
+    lines = _with_redactions(session, lines)
     return sorted(lines, key=lambda line: (line.at, line.direction == "out"))[-most:]
+
+
+def _with_redactions(session: Session, lines: list[Line]) -> list[Line]:
+    """One query: few texts are redacted, and those say so in their words."""
+    ids = [line.id for line in lines if line.body == MARKER]
+    if not ids:
+        return lines
+    rows = session.exec(
+        select(Redaction).where(or_(col(Redaction.reply_id).in_(ids), col(Redaction.message_id).in_(ids)))
+    )
+    found = {row.reply_id or row.message_id: row for row in rows}
+    return [replace(line, redacted=found.get(line.id)) for line in lines]
 
 
 def _heard(reply: Reply, findings: list[dict[str, Any]]) -> Line:
