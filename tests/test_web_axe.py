@@ -5,13 +5,17 @@ from collections.abc import Iterator
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
+from pyotp import TOTP
 
+from service import accounts, first_admin, member_links
+from service.db import session_on
 from tests.browser import PHONE, Site, open_browser, open_site
 from tests.clinic import ANA, BEN, STRANGER, asked, enroll, member, text, the_escalation
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
 
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+PASSWORD = "correct horse battery"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
@@ -68,6 +72,59 @@ def test_no_page_has_a_violation_in_either_theme(site: Site):
         wide.emulate_media(color_scheme="dark")
         faults[f"{address} dark"] = violations(wide, COLOURS)
     assert len(faults) == 36
+
+
+def test_the_pages_of_accounts_have_no_violation(site: Site):
+    """The same for one's own security, a member, setting up a second factor, and the doors before sign-in."""
+    runtime = site.runtime
+    with session_on(runtime.engine) as session:
+        first = first_admin.offer(session, runtime.clock())
+    door = site.browser.new_context().new_page()
+    faults = {}
+
+    def look(page: Page, path: str) -> None:
+        for colours in ("light", "dark"):
+            page.emulate_media(color_scheme=colours)
+            page.goto(site.base + path)
+            page.evaluate("document.querySelectorAll('details:not(.menu)').forEach(one => one.open = true)")
+            faults[f"{path} {colours}"] = violations(page)
+
+    look(door, str(first))
+    boss = site.page_for("Boss", role="admin")
+    with session_on(runtime.engine) as session:
+        kim = accounts.add_member(
+            session,
+            now=runtime.clock(),
+            email="kim@clinic.example",
+            name="Kim",
+            role="nurse",
+            password=PASSWORD,
+        )
+        link = member_links.password_link(session, kim, now=runtime.clock(), actor="boss@clinic.example")
+    for path in ("/members", f"/members/{kim.id}", "/me/security"):
+        look(boss, path)
+    look(door, link)
+    door.goto(f"{site.base}/sign-in")
+    door.fill("#email", kim.email)
+    door.fill("#password", PASSWORD)
+    door.click("button")
+    look(door, "/me/security")
+    door.fill("#begin", PASSWORD)
+    door.click("#factor button")
+    look(door, "/me/second-factor")
+    door.fill("#code", TOTP(door.inner_text("code.key").replace(" ", "")).at(runtime.clock()))
+    door.click("button:has-text('Turn it on')")
+    faults["recovery codes"] = violations(door)
+    assert door.locator(".codes li").count() == 10
+    look(door, "/me/security")
+    door.context.clear_cookies()
+    door.goto(f"{site.base}/sign-in")
+    door.fill("#email", kim.email)
+    door.fill("#password", PASSWORD)
+    door.click("button")
+    look(door, "/sign-in/code")
+    door.context.close()
+    assert len(faults) == 15 and {address: found for address, found in faults.items() if found} == {}
     assert {address: found for address, found in faults.items() if found} == {}
 
 

@@ -191,8 +191,15 @@ def test_an_idle_page_locks_without_patient_data_and_goes_on_counting(site: Site
     expect(page.locator("[data-row]")).to_contain_text("Ana Doe", timeout=3000)
     clock.advance(minutes=14)
     page.get_by_role("button", name="Stay signed in").click(timeout=14000)
+    expect(page.locator("#warn-lock")).to_be_hidden()
     clock.advance(minutes=14)
     expect(page.locator("#warn-lock")).to_be_visible(timeout=14000)
+    expect(page.locator("#lock-seconds")).to_contain_text("Still there? This page locks in")
+    left = page.locator("#lock-seconds").inner_text()
+    expect(page.locator("#lock-seconds")).not_to_have_text(
+        left, timeout=5000
+    )  # it counts down before the eye
+    expect(page.locator("#warn-lock .unseen")).to_have_text("Still there? This page locks within a minute.")
     clock.advance(minutes=2)
     expect(page.locator(".lock")).to_contain_text("Locked after 15 minutes", timeout=12000)
     assert "Ana Doe" not in page.content()
