@@ -16,6 +16,7 @@ from service.runtime import Runtime
 from service.sso_provider import Provider
 from service.sso_settings import sso_settings
 from service.web import problems
+from service.web.few_at_once import Turns
 from service.web.figures import Figures
 from service.web.picture_pages import Album
 from service.web.rates import Rates
@@ -69,6 +70,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.traffic, app.state.rates = Traffic(runtime), Rates()
     app.state.seats, app.state.figures, app.state.album = Seats(), Figures(), Album()
     sso = sso_settings(runtime.settings)
+    app.state.password_turns = Turns()
     app.state.sso = Provider(sso) if sso is not None else None
     app.add_middleware(Shield, runtime=runtime, traffic=app.state.traffic)
     problems.install(app)

@@ -72,6 +72,7 @@ def serve(runtime: Runtime, host: str, port: int) -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        forwarded_allow_ips=runtime.settings.trusted_proxies,
     )
     runtime.bound_host = host
     assess("numb foot", None)  # read the catalogue now: the first thirty replies would each read it at once

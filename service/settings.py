@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     clock_offset: float = 0
     allowed_hosts: str | None = None
     carrier_redaction: str = "off"
+    trusted_proxies: str = "127.0.0.1"
     require_totp: Literal["none", "admins", "all"] = "none"
     sso_issuer: str | None = None
     sso_client_id: str | None = None
@@ -146,6 +147,18 @@ class Settings(BaseSettings):
     def _off_or_days(cls, value: str) -> str:
         if value != "off" and not (value.isdecimal() and 1 <= int(value) <= 3650):
             raise ValueError("must be off, or after how many days (1 to 3650) the carrier forgets a text")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for one in value.split(","):
+            try:
+                ip_network(one.strip())
+            except ValueError as error:
+                raise ValueError(
+                    f"{one.strip()!r} is no address or network; write 127.0.0.1 or 172.16.0.0/12"
+                ) from error
         return value
 
     @field_validator("secret_key")

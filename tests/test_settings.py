@@ -82,6 +82,8 @@ def test_a_whole_twilio_configuration_is_accepted() -> None:
         ({"secret_key": "short"}, "AFTERCARE_SECRET_KEY: must be at least 32 random characters"),
         ({"pace": "-1"}, "AFTERCARE_PACE: .+"),
         ({"pace": "fast"}, "AFTERCARE_PACE: .+"),
+        ({"trusted_proxies": "proxy.example"}, "AFTERCARE_TRUSTED_PROXIES: 'proxy.example' is no address"),
+        ({"trusted_proxies": "*"}, "AFTERCARE_TRUSTED_PROXIES: .*is no address or network"),
         ({"require_totp": "some"}, "AFTERCARE_REQUIRE_TOTP: .*'none', 'admins' or 'all'"),
         ({"log_format": "xml"}, "AFTERCARE_LOG_FORMAT: .*'text' or 'json'"),
         ({"clinic_name": "x" * 41}, "AFTERCARE_CLINIC_NAME: .*40"),

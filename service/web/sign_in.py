@@ -25,6 +25,7 @@ from service.web.doors import (
     posted,
     safe_next,
 )
+from service.web.few_at_once import password_turn
 from service.web.outside import let_in, outside, step_cookie, with_cookie
 from service.web.words import LANGUAGES
 
@@ -45,7 +46,7 @@ def _door(request: Request, target: str, status: int = 200, email: str = "", **v
     return outside(request, "sign_in.html", status, target=target, email=email, **shown)
 
 
-@router.post("/sign-in")
+@router.post("/sign-in", dependencies=[Depends(password_turn, scope="function")])
 def sign_in(request: Request, form: Form) -> Response:
     runtime: Runtime = request.app.state.runtime
     email, password = str(form.get("email") or ""), str(form.get("password") or "")
@@ -75,7 +76,7 @@ def code_page(request: Request, next: str = "/") -> Response:
     return outside(request, "code.html", target=target, is_refused=False)
 
 
-@router.post("/sign-in/code")
+@router.post("/sign-in/code", dependencies=[Depends(password_turn, scope="function")])
 def enter_code(request: Request, form: Form) -> Response:
     runtime: Runtime = request.app.state.runtime
     target = safe_next(str(form.get("next") or "/"))
