@@ -3,10 +3,10 @@ writing."""
 
 from datetime import datetime, timedelta
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from messages.sms import sanitise, segments
-from service import audit, outbox
+from service import audit, escalation_rows, outbox
 from service.models import OutboundMessage, Patient, PhoneState
 from service.runtime import Runtime
 
@@ -50,10 +50,12 @@ def send_text(
     if state is not None and (state.opted_out_at or state.unreachable_at):
         why = "asked for no more texts" if state.opted_out_at else "cannot receive texts"
         raise TextRefused(f"This phone {why}: call the patient instead.")
+    known = f"member:{patient_id}:{key}"
+    is_new = session.exec(select(OutboundMessage.id).where(OutboundMessage.key == known)).first() is None
     message = outbox.queue(
         session,
         now=now,
-        key=f"member:{patient_id}:{key}",
+        key=known,
         kind="member",
         to_phone=patient.phone,
         body=clean,
@@ -65,6 +67,9 @@ def send_text(
         member_id=member_id,
         author=author,
     )
+    if escalation_id is not None and is_new:
+        row = escalation_rows.locked(session, escalation_id)
+        escalation_rows.write_event(session, row, now=now, kind="texted", actor=author, message=message.id)
     audit.record(
         session,
         now=now,

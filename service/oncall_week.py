@@ -63,11 +63,11 @@ def day_bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return starts, datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
 
 
-def week_of(session: Session, site: Site, monday: date) -> tuple[Line, ...]:
-    """Every tier of the ladder over seven days from ``monday``."""
+def week_of(session: Session, site: Site, monday: date, team_id: str | None = None) -> tuple[Line, ...]:
+    """Every tier of the ladder over seven days from ``monday``: the site's shifts, and a team's own."""
     zone = ZoneInfo(site.timezone)
     start, end = day_bounds(monday, zone)[0], day_bounds(monday + timedelta(days=DAYS - 1), zone)[1]
-    rows = oncall.shifts(session, start, end)
+    rows = [row for row in oncall.shifts(session, start, end) if row[0].team_id in (None, team_id)]
     ever = {1, *session.exec(select(OnCallShift.tier).distinct())}
     reachable = {member.id for member in oncall.pageable(session, [member for _, member in rows])}
     tiers = range(1, max([len(steps) for steps in site.ladder.values()] + [1]) + 1)
@@ -110,9 +110,14 @@ def _piece(mine: Rows, reachable: set[str], begins: datetime, stops: datetime) -
         for shift, member in mine
         if shift.starts_at <= begins and (shift.ends_at is None or shift.ends_at > begins)
     ]
-    above = [row for row in holding if row[0].override] or holding
+    above = [row for row in holding if row[0].override or not _is_overridden(row[0], holding)]
     why = "" if any(member.id in reachable for _, member in above) else ("no phone" if above else "nobody")
     return Piece(begins, stops, tuple(sorted(above, key=lambda row: (row[1].name, row[0].id))), why)
+
+
+def _is_overridden(shift: OnCallShift, holding: Rows) -> bool:
+    """An override stands above the ordinary shifts of its own team, or of the whole site."""
+    return any(other.override and other.team_id == shift.team_id for other, _ in holding)
 
 
 def repeated(
@@ -160,7 +165,7 @@ def change_shift(
         "member": shift.member_id, "tier": shift.tier, "starts_at": shift.starts_at.isoformat(),
         "ends_at": shift.ends_at.isoformat() if shift.ends_at else None, "instead": shift.override,
     }  # fmt: skip
-    has_begun = shift.starts_at < now
+    has_begun, team_id = shift.starts_at < now, shift.team_id
     is_same = (shift.member_id, shift.tier, shift.override) == (member_id, tier, override)
     if has_begun and is_same and ends_at is not None and ends_at <= now:
         raise oncall.ShiftError("The shift ends before now: end it instead.")
@@ -176,4 +181,5 @@ def change_shift(
     return oncall.add_shift(
         session, now=now, actor=actor, member_id=member_id, tier=tier,
         starts_at=max(starts_at, now) if has_begun else starts_at, ends_at=ends_at, override=override,
+        team_id=team_id,
     )  # fmt: skip

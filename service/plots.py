@@ -71,6 +71,54 @@ def day_marks(span: float, most: int = 9) -> list[int]:
 
 
 @dataclass(frozen=True)
+class HeatPlot:
+    """Body temperatures over the same days, in degrees Fahrenheit; ``fever_y`` is where fever begins."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    points: tuple[tuple[float, float, float, datetime], ...]
+    ticks: tuple[tuple[float, int], ...]
+    day_ticks: tuple[tuple[float, int], ...]
+    fever_y: float
+
+
+LOWEST, HIGHEST = 96, 106
+
+
+def heat_plot(
+    readings: Sequence[tuple[datetime, float]], procedure_at: datetime, now: datetime, fever: float,
+    width: int = 640, height: int = 150,
+) -> HeatPlot | None:  # fmt: skip
+    """Lay out temperatures on the days of the pain plot; None when there are none."""
+    if not readings:
+        return None
+    left, right, top, bottom = 34, width - 12, 14, height - 28
+    latest = max([at for at, _ in readings] + [now, procedure_at + timedelta(days=3)])
+    span = max(1.0, (latest - procedure_at) / timedelta(days=1))
+
+    def x(at: datetime) -> float:
+        return round(
+            left + (right - left) * min(max(0.0, (at - procedure_at) / timedelta(days=1)) / span, 1.0), 1
+        )
+
+    def y(degrees: float) -> float:
+        inside = min(max(degrees, LOWEST), HIGHEST) - LOWEST
+        return round(bottom - (bottom - top) * inside / (HIGHEST - LOWEST), 1)
+
+    return HeatPlot(
+        width, height, left, right, top, bottom,
+        points=tuple((x(at), y(degrees), degrees, at) for at, degrees in readings),
+        ticks=tuple((y(degrees), degrees) for degrees in (96, 98, 100, 102, 104)),
+        day_ticks=tuple((x(procedure_at + timedelta(days=day)), day) for day in day_marks(span)),
+        fever_y=y(fever),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Bar:
     """One bar of parts stacked from the bottom; ``parts``: class name, top, height, value."""
 

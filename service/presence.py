@@ -26,13 +26,16 @@ def note_presence(
 
 
 def people_at(
-    session: Session, *, now: datetime, escalation_id: str, lasts: timedelta = LASTS
-) -> list[tuple[str, str, bool]]:
-    """Who is there now: member id, name, whether they write; by name."""
-    prefix = f"looking:{escalation_id}:"
+    session: Session, *, now: datetime, escalation_id: str = "", lasts: timedelta = LASTS
+) -> list[tuple[str, str, bool, str]]:
+    """Who is there now: member id, name, whether they write, escalation id; by name. Without
+    ``escalation_id``: at any escalation."""
+    prefix = f"looking:{escalation_id}:" if escalation_id else "looking:"
     rows = session.exec(
         select(Mark).where(col(Mark.name).startswith(prefix), col(Mark.at) > now - lasts)
     ).all()
-    typing = {row.name.removeprefix(prefix): bool((row.detail or {}).get("typing")) for row in rows}
-    members = session.exec(select(Member.id, Member.name).where(col(Member.id).in_(typing))).all()
-    return sorted(((key, name, typing[key]) for key, name in members), key=lambda one: (one[1], one[0]))
+    found = [(*row.name.split(":")[1:3], bool((row.detail or {}).get("typing"))) for row in rows]
+    wanted = select(Member.id, Member.name).where(col(Member.id).in_({key for _, key, _ in found}))
+    names = {key: name for key, name in session.exec(wanted)}
+    there = [(key, names[key], typing, where) for where, key, typing in found if key in names]
+    return sorted(there, key=lambda one: (one[1], one[0], one[3]))

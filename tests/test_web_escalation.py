@@ -90,6 +90,9 @@ def test_acknowledging_from_the_queue_comes_back_to_the_queue(runtime: Runtime):
     answer = kim.post(f"/escalations/{item.id}/acknowledge", back="queue")
     assert answer.headers["location"] == "/"
     assert "Kim Ryan" in words_of(kim.text("/"))
+    kim.post(f"/escalations/{item.id}/reopen")
+    kept = kim.post(f"/escalations/{item.id}/acknowledge", back="queue", view="mine", q="Ana & co")
+    assert kept.headers["location"] == "/?view=mine&q=Ana+%26+co", "filters stay"
 
 
 def test_hand_over_gives_it_to_a_colleague(runtime: Runtime):
@@ -114,6 +117,7 @@ def test_a_text_goes_to_the_patient_once_however_often_it_is_clicked(runtime: Ru
         ("We are calling you now.", ANA, kim.member.email)
     ]
     assert "We are calling you now." in words_of(kim.text(f"/escalations/{item.id}"))
+    assert kinds(runtime, the_escalation(runtime, id=item.id)).count("texted") == 1, "it is on the timeline"
 
 
 def test_a_text_that_cannot_go_says_why_and_is_kept(runtime: Runtime):

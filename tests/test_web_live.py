@@ -128,11 +128,13 @@ def test_who_looks_and_who_writes_is_told_to_the_others(runtime: Runtime, clock:
     topic = f"escalation:{item.id}"
     told(runtime, topic, token_of(kim), [])
     runtime.stopping.clear()
-    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", False]]
+    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", False, item.id]]
     kim.post("/segments", body="We are", about=item.id)
     runtime.stopping.clear()
     live._shared.clear()
-    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", True]]
+    assert told(runtime, topic, token_of(sam), [])[0]["present"] == [["Kim Ryan", True, item.id]]
+    runtime.stopping.clear()
+    assert told(runtime, "queue", token_of(sam), [])[0]["present"] == [["Kim Ryan", True, item.id]]
     clock.advance(seconds=16)
     runtime.stopping.clear()
     live._shared.clear()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from secrets import token_hex
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import RedirectResponse, Response
@@ -13,13 +14,13 @@ from service import escalations, member_texts, presence
 from service.db import session_on
 from service.models import Enrollment, Escalation, Member, Patient, StoredAssessment
 from service.oncall import team
-from service.plots import pain_plot
 from service.sight import enrollment_in_sight, escalation_in_sight, patient_in_sight
 from service.web import guidance, queue_rows, talk
 from service.web.clock_words import ago
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 from service.web.live import version_of
 from service.web.patient_facts import course_texts, in_quiet_hours
+from service.web.trends import Trends, trends
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -56,7 +57,7 @@ def _page(
         findings=_distinct(assessments, item),
         events=events,
         names=queue_rows.member_names(session, actors),
-        plot=_plot(desk, patient, enrollment),
+        plot=_plot(desk, enrollment),
         upcoming=_upcoming(desk, enrollment),
         script=guidance.call_script(_concepts(assessments, item), item.reason, desk.language),
         answers=_answers(desk, patient),
@@ -120,12 +121,8 @@ def _concepts(assessments: list[StoredAssessment], item: Escalation) -> list[str
     ]
 
 
-def _plot(desk: Desk, patient: Patient | None, enrollment: Enrollment | None) -> Any:
-    if patient is None or enrollment is None:
-        return None
-    scores = talk.pain_scores(desk.session, patient.id)
-    flags = talk.flag_times(desk.session, patient.id)
-    return pain_plot(scores, flags, enrollment.procedure_at, desk.now, enrollment.baseline_pain)
+def _plot(desk: Desk, enrollment: Enrollment | None) -> Trends | None:
+    return trends(desk.session, enrollment, desk.now, narrow=True) if enrollment is not None else None
 
 
 def _upcoming(desk: Desk, enrollment: Enrollment | None) -> list[talk.PlanLine]:
@@ -159,7 +156,9 @@ def _act(desk: Desk, escalation_id: str, name: str, act: Callable[[Any], object]
             return _page(desk, escalation_id, status=status, fault={"text": desk.t(str(error)), "act": name})
     desk.runtime.wake.set()
     if desk.text("back", 10) == "queue":
-        return RedirectResponse("/", 303)
+        view, words = desk.text("view", 20), desk.text("q", 80)
+        kept = {key: value for key, value in (("view", view), ("q", words)) if value and value != "open"}
+        return RedirectResponse(f"/?{urlencode(kept)}" if kept else "/", 303)
     return RedirectResponse(f"/escalations/{escalation_id}?done={name}", 303)
 
 

@@ -123,19 +123,29 @@ def look(runtime: Runtime, topic: str, sight: Sight) -> dict[str, Any]:
         with reading(runtime.engine) as session:
             version = version_of(session, sight, topic)
             found = {"version": version, "counts": alarm_counts(session, sight)}
-            found["present"] = _present(session, runtime, topic) if version != "gone" else []
+            found["present"] = _present(session, runtime, topic, sight) if version != "gone" else []
         if len(_shared) > 2000:
             _shared.clear()
         _shared[key] = (monotonic(), found)
     return found
 
 
-def _present(session: Session, runtime: Runtime, topic: str) -> list[tuple[str, str, bool]]:
+def _present(
+    session: Session, runtime: Runtime, topic: str, sight: Sight
+) -> list[tuple[str, str, bool, str]]:
+    """Who is at the escalation, or (on the queue) at any that is in sight: member id, name, whether they
+    write, escalation."""
     kind, _, escalation_id = topic.partition(":")
-    if kind != "escalation":
+    if kind not in ("escalation", "queue"):
         return []
     lasts = presence.LASTS * getattr(runtime.clock, "speed", 1)
-    return presence.people_at(session, now=runtime.clock(), escalation_id=escalation_id, lasts=lasts)
+    found = presence.people_at(session, now=runtime.clock(), escalation_id=escalation_id, lasts=lasts)
+    if kind == "escalation" or not found:
+        return found
+    ids = {one[3] for one in found}
+    wanted = select(Escalation.id).where(col(Escalation.id).in_(ids), sight.of_escalations())
+    seen = set(session.exec(wanted))
+    return [one for one in found if one[3] in seen]
 
 
 def _standing(runtime: Runtime, token: str, topic: str = "none") -> tuple[str, str, float, Sight]:
@@ -177,7 +187,7 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
                 yield _event("ended", {})
                 return
         found = await run_in_threadpool(look, runtime, topic, sight)
-        others = [(name, typing) for key, name, typing in found["present"] if key != member_id]
+        others = [one[1:] for one in found["present"] if one[0] != member_id]
         word = (found["version"], str(found["counts"]), standing, str(others))
         if word != told or at - told_at >= BEAT:
             told, told_at = word, at

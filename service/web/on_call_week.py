@@ -8,6 +8,7 @@ from fastapi import HTTPException
 
 from service import oncall_week
 from service.models import OnCallShift
+from service.sight import EVERYTHING, teams_in_sight
 from service.web.doors import Desk
 
 LOCAL = "%Y-%m-%dT%H:%M"
@@ -20,6 +21,7 @@ def values(desk: Desk) -> dict[str, Any]:
     today = desk.now.astimezone(zone).date()
     monday = oncall_week.monday_of(_asked_day(desk, "week", today))
     shift = _shift(desk)
+    team = desk.request.query_params.get("team", "")[:32] or None
     day = _asked_day(desk, "day", None)
     given = desk.request.query_params
 
@@ -27,7 +29,9 @@ def values(desk: Desk) -> dict[str, Any]:
         return at.astimezone(zone).strftime(LOCAL) if at else ""
 
     return {
-        "week": oncall_week.week_of(desk.session, desk.runtime.site, monday),
+        "week": oncall_week.week_of(desk.session, desk.runtime.site, monday, team),
+        "week_team": team,
+        "week_teams": teams_in_sight(desk.session, EVERYTHING) if desk.has_teams else [],
         "monday": monday,
         "today": today,
         "earlier": monday - timedelta(days=oncall_week.DAYS),

@@ -13,12 +13,12 @@ from service import enrollments, legal_holds, member_texts
 from service.db import session_on
 from service.enrollment_request import EnrollmentFaults, moment
 from service.models import Enrollment, Escalation, Patient, PhoneState
-from service.plots import pain_plot
 from service.sight import Sight
 from service.web import guidance, queue_rows, talk
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 from service.web.live import version_of
 from service.web.patient_facts import course_texts, in_quiet_hours
+from service.web.trends import Trends, trends
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -121,7 +121,7 @@ def show_patient(
         course=course,
         day=queue_rows.day_after(course.procedure_at, desk.now, found.timezone) if course else None,
         plan=_plan(desk, course),
-        plot=_plot(desk, found, course),
+        plot=_plot(desk, course),
         lines=lines,
         names=queue_rows.member_names(session, {line.author for line in lines}),
         waiting=[item for item in waiting if item.status != "resolved"],
@@ -146,12 +146,8 @@ def _plan(desk: Desk, course: Enrollment | None) -> list[talk.PlanLine]:
     return talk.plan_lines(desk.session, course, course_texts(desk.session, desk.runtime, course))
 
 
-def _plot(desk: Desk, found: Patient, course: Enrollment | None) -> Any:
-    if course is None:
-        return None
-    scores = talk.pain_scores(desk.session, found.id)
-    flags = talk.flag_times(desk.session, found.id)
-    return pain_plot(scores, flags, course.procedure_at, desk.now, course.baseline_pain)
+def _plot(desk: Desk, course: Enrollment | None) -> Trends | None:
+    return trends(desk.session, course, desk.now) if course is not None else None
 
 
 @router.get("/patients/{patient_id}/summary")
@@ -173,7 +169,7 @@ def summary(desk: SignedIn, patient_id: str) -> Response:
         patient=found,
         course=course,
         day=queue_rows.day_after(course.procedure_at, desk.now, found.timezone) if course else None,
-        plot=_plot(desk, found, course),
+        plot=_plot(desk, course),
         items=items,
         names=queue_rows.member_names(desk.session, emails | {item.resolved_by for item in items}),
         plan=_plan(desk, course),

@@ -77,19 +77,23 @@
     try {
       const regions = all("[data-region]").map((region) => `#${region.id}:outerMorph`).join(",");
       if (regions) await htmx.ajax("GET", here, { target: "#main", swap: "none ignoreTitle:true", selectOOB: regions, headers: { "X-Live": "1" } });
-      tick(); placeMark(); scrollTalk();
+      tick(); placeMark(); scrollTalk(); showPresent(present);
     } catch { /* the banner tells */ } finally {
       busy = false;
       if (wanted) { wanted = false; refresh(); }
     }
   };
+  // On an escalation: who else is here. On the queue: who is at which row, so that two do not call one patient.
+  let present = [];
   const showPresent = (others) => {
-    const place = find("#present");
-    if (!place) return;
-    const named = (isTyping) => others.filter((one) => one[1] === isTyping).map((one) => one[0]).join(", ");
-    const said = [named(true) && say(words.writing, { names: named(true) }), named(false) && say(words.looking, { names: named(false) })];
-    const text = said.filter(Boolean).join(" · ");
-    if (place.textContent !== text) place.textContent = text;
+    present = others;
+    const text = (these) => {
+      const named = (isTyping) => these.filter((one) => one[1] === isTyping).map((one) => one[0]).join(", ");
+      return [named(true) && say(words.writing, { names: named(true) }), named(false) && say(words.looking, { names: named(false) })].filter(Boolean).join(" · ");
+    };
+    const put = (place, said) => { if (place && place.textContent !== said) place.textContent = said; };
+    put(find("#present"), text(others));
+    for (const place of all("[data-present]")) put(place, text(others.filter((one) => one[2] === place.dataset.present)));
   };
   // ---- a minute before the page locks it says so; staying is an act of a person
   let locksAt = null;
@@ -192,11 +196,21 @@
     }
   };
   document.addEventListener("input", keepDraft);
+  // A translation belongs to the words it was made of: words that were changed have none.
+  document.addEventListener("input", (event) => {
+    const beside = find("#beside"), choice = find("[data-fill]");
+    if (beside && choice && event.target.matches(choice.dataset.fill)) {
+      const chosen = [...choice.options].find((option) => option.value && option.value === event.target.value);
+      beside.hidden = !(chosen && chosen.dataset.translation);
+    }
+  });
   document.addEventListener("change", (event) => {
     const choice = event.target;
     if (choice.matches("[data-ask-notify]") && choice.checked && "Notification" in window) Notification.requestPermission();
     if (choice.matches("[data-fill]") && choice.value) {
       const target = find(choice.dataset.fill);
+      const beside = find("#beside"), chosen = choice.selectedOptions ? choice.selectedOptions[0] : null;
+      if (beside && chosen) { beside.hidden = !chosen.dataset.translation; find("#beside-words").textContent = chosen.dataset.translation || ""; }
       if (target) { target.value = choice.value; target.dispatchEvent(new Event("input", { bubbles: true })); target.focus(); }
     }
     if (choice.matches("[data-submit]")) choice.form.requestSubmit();
