@@ -66,7 +66,7 @@ def _open_missing(runtime: Runtime, now: datetime) -> int:
         col(Escalation.kind) == "clinical",
         or_(
             col(Escalation.patient_id) == StoredAssessment.patient_id,
-            (col(StoredAssessment.patient_id).is_(None)) & (col(Escalation.subject) == Reply.from_phone),
+            (col(StoredAssessment.patient_id).is_(None)) & (col(Escalation.subject) == Reply.from_phone_hash),
         ),
         col(Escalation.opened_at) <= StoredAssessment.at,
         or_(col(Escalation.resolved_at).is_(None), col(Escalation.resolved_at) >= StoredAssessment.at),

@@ -50,11 +50,10 @@ def running(needs_key: bool = True) -> Iterator["Runtime"]:
     from service.logs import start_logging
     from service.planning import ProtocolChanged
     from service.runtime import make_runtime
-    from service.settings import SettingsError, load_settings, refuse_unavailable, require_secret_key
+    from service.settings import SettingsError, load_settings, require_secret_key
 
     try:
         settings = load_settings()
-        refuse_unavailable(settings)
         if needs_key:
             require_secret_key(settings)
         start_logging(settings.log_format)

@@ -18,6 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
+from service.keyring import Keyring
+from service.seals import Seals
 from service.settings import SettingsError
 from service.turns import Turns
 
@@ -29,11 +31,18 @@ POSTGRES_OPTIONS = (
 )
 
 
-def make_engine(database_url: str, pool_size: int = 10) -> Engine:
-    """An engine for SQLite (file) or PostgreSQL (``postgresql+psycopg://``).
+def make_engine(database_url: str, pool_size: int = 10, ring: Keyring | None = None) -> Engine:
+    """An engine for SQLite (file) or PostgreSQL (``postgresql+psycopg://``), sealing with ``ring``.
 
     Raises SettingsError for anything else.
     """
+    engine = _engine(database_url, pool_size)
+    # Column types are given the dialect, which belongs to one engine: so two engines may have two rings.
+    engine.dialect.seals = Seals(ring or Keyring(), engine)  # type: ignore[attr-defined]
+    return engine
+
+
+def _engine(database_url: str, pool_size: int) -> Engine:
     try:
         url = make_url(database_url)
     except ArgumentError as error:

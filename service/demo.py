@@ -27,6 +27,7 @@ from service.db import session_on, upgrade
 from service.demo_clock import DemoClock
 from service.enrollment_request import parse_request
 from service.enrollments import enroll
+from service.index_keys import adopt
 from service.models import Enrollment, Escalation, OutboundMessage, Patient, PlanItem, Reply
 from service.runtime import Runtime, make_runtime
 from service.settings import load_settings
@@ -101,6 +102,7 @@ def _runtime(place: Path, port: int, clock: DemoClock) -> Runtime:
     )
     runtime = make_runtime(settings, clock=clock)
     upgrade(runtime.engine)
+    adopt(runtime.engine, runtime.clock())
     return runtime
 
 

@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import claims, outbox, pace, results
 from service.carriers import CarrierError, Sending
-from service.carriers.twilio_codes import ONE_PHONE_ONLY
+from service.carriers.twilio_codes import KEY_MISSING, ONE_PHONE_ONLY
 from service.claims import Claimed
 from service.db import session_on
+from service.keyring import Unreadable
 from service.results import GivenBack
 from service.runtime import Runtime
 
@@ -104,6 +105,8 @@ class Lane:
         self.finished.put((claimed, self._call(claimed, began)))
 
     def _call(self, claimed: Claimed, began: float) -> Outcome:
+        if isinstance(claimed.to_phone, Unreadable) or isinstance(claimed.body, Unreadable):
+            return CarrierError("a key is missing", outcome="rejected", code=KEY_MISSING)
         stopping = self.runtime.stopping
         wait = began + claimed.after - time.monotonic()
         if wait > 0:

@@ -40,6 +40,7 @@ from service.escalation_rows import (
 )
 from service.models import DEFAULT_TEAM, Enrollment, Escalation, OutboundMessage, Patient
 from service.resolutions import DISPOSITIONS, false_alarm, reopen, resolve
+from service.seals import hashed
 
 __all__ = [
     "DISPOSITIONS",
@@ -102,12 +103,12 @@ def open_escalation(
 ) -> Escalation:
     """Open an escalation, or join the unresolved one of the same subject and kind. Does not commit.
 
-    The subject is the patient, or the phone of somebody unknown. A joined escalation is raised when
-    ``urgency`` is higher, never lowered; its clocks never get longer. ``due_by``: when a person must have
-    dealt with it, instead of the targets of its urgency. ``summary`` holds our own words, never the
-    patient's.
+    The subject is the patient, or the phone of somebody unknown (its keyed hash). A joined escalation is
+    raised when ``urgency`` is higher, never lowered; its clocks never get longer. ``due_by``: when a person
+    must have dealt with it, instead of the targets of its urgency. ``summary`` holds our own words, never
+    the patient's.
     """
-    subject = patient_id or phone
+    subject = patient_id or (hashed(session, "phone", phone) if phone else None)
     if subject is None:
         raise ValueError("an escalation needs a patient or a phone")
     kind = "clinical" if reason in CLINICAL else reason

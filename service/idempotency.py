@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, update
 
 from service.models import IdempotencyKey
+from service.seals import hashed
 
 KEPT = timedelta(hours=24)
 STALE = timedelta(seconds=30)
@@ -49,6 +50,7 @@ class Claim:
 
 def claim(session: Session, *, now: datetime, token_id: str, key: str, request_hash: str) -> Claim | Stored:
     """Take a key, or get the answer it already has. Commits. Raises KeyReused, StillWorking."""
+    request_hash = hashed(session, "request", request_hash)  # a plain one could be guessed at
     session.exec(
         delete(IdempotencyKey).where(
             col(IdempotencyKey.token_id) == token_id,

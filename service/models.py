@@ -12,6 +12,16 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from service.patient_words import keep_words
+from service.sealed_columns import (
+    SealedJson,
+    SealedLookup,
+    SealedText,
+    SubjectId,
+    digest_of,
+    keep_digests,
+)
+
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -65,6 +75,18 @@ def _json(nullable: bool = True) -> Any:
     return Column(JSON(none_as_null=True), nullable=nullable)
 
 
+def _text(place: str, nullable: bool = False, long: bool = True) -> Any:
+    return Column(SealedText(place, long), nullable=nullable)
+
+
+def _sought(place: str, kind: str = "phone", nullable: bool = False, long: bool = True) -> Any:
+    return Column(SealedLookup(place, kind, long), nullable=nullable)
+
+
+def _sealed_json(place: str, nullable: bool = True) -> Any:
+    return Column(SealedJson(place, empty_list=not nullable), nullable=nullable)
+
+
 def _team() -> Any:
     """The one team a row belongs to. No foreign key: SQLite could not add it to a table that has rows; teams
     are never removed, and a team nobody knows counts as one without people (``service.sight``)."""
@@ -85,24 +107,62 @@ class Patient(SQLModel, table=True):
     """One person. ``timezone`` is an IANA name; phones are E.164. Several patients may share a phone."""
 
     __tablename__ = "patients"
-    __table_args__ = (Index("ix_patients_name_id", "name", "id"), Index("ix_patients_team_id", "team_id"))
+    __table_args__ = (
+        Index("ix_patients_created_at_id", "created_at", "id"),
+        Index("ix_patients_team_id", "team_id"),
+    )
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     team_id: str = _team()
-    name: str = Field(sa_type=Text)
-    phone: str = Field(sa_type=Text, index=True)
+    name: str = Field(sa_column=_text("patients.name"))
+    phone: str = Field(sa_column=_sought("patients.phone"))
+    phone_hash: str | None = Field(default=None, sa_column=digest_of("phone", index=True))
     timezone: str
     language: str
-    external_id: str | None = Field(default=None, index=True)
-    caregiver_phone: str | None = Field(default=None, sa_type=Text, index=True)
+    external_id: str | None = Field(
+        default=None, sa_column=_sought("patients.external_id", "external_id", nullable=True, long=False)
+    )
+    external_id_hash: str | None = Field(
+        default=None, sa_column=digest_of("external_id", "external_id", index=True)
+    )
+    caregiver_phone: str | None = Field(
+        default=None, sa_column=_sought("patients.caregiver_phone", nullable=True)
+    )
+    caregiver_phone_hash: str | None = Field(default=None, sa_column=digest_of("caregiver_phone", index=True))
     caregiver_consent: bool = False
     created_at: datetime
 
 
+class PatientWord(SQLModel, table=True):
+    """What a patient is found by: keyed hashes of the words of the name and of the phone's last digits."""
+
+    __tablename__ = "patient_words"
+    patient_id: str = Field(foreign_key="patients.id", primary_key=True, max_length=32)
+    word_hash: str = Field(primary_key=True, index=True)
+
+
+class SealingKey(SQLModel, table=True):
+    """A key that sealed something here, by name, and with it the index key as it lies sealed by that key.
+
+    ``plain`` is no key: the index key as it is, while nothing is sealed. ``lost_at``: its owner said that the
+    key is lost; what it sealed cannot be read, and the service starts all the same.
+    """
+
+    __tablename__ = "sealing_keys"
+    key_id: str = Field(primary_key=True)
+    index_key: str
+    created_at: datetime
+    lost_at: datetime | None = None
+
+
 class PhoneState(SQLModel, table=True):
-    """What the carrier taught us about one number: opted out, or cannot receive texts (with the code)."""
+    """What the carrier taught us about one number: opted out, or cannot receive texts (with the code).
+
+    Its key is the number's keyed hash: ``session.get(PhoneState, number)`` finds it.
+    """
 
     __tablename__ = "phone_states"
-    phone: str = Field(sa_type=Text, primary_key=True)
+    phone_hash: str | None = Field(default=None, sa_column=digest_of("phone", primary_key=True))
+    phone: str = Field(sa_column=_sought("phone_states.phone"))
     opted_out_at: datetime | None = None
     unreachable_at: datetime | None = None
     code: str | None = None
@@ -155,9 +215,13 @@ class Enrollment(SQLModel, table=True):
     last_score: float | None = None
     flagged_at: datetime | None = None
     paused_at: datetime | None = None
-    paused_reason: str | None = None
+    paused_reason: str | None = Field(
+        default=None, sa_column=_text("enrollments.paused_reason", nullable=True, long=False)
+    )
     withdrawn_at: datetime | None = None
-    withdrawn_reason: str | None = None
+    withdrawn_reason: str | None = Field(
+        default=None, sa_column=_text("enrollments.withdrawn_reason", nullable=True, long=False)
+    )
 
 
 class PlanItem(SQLModel, table=True):
@@ -192,7 +256,7 @@ class PlanItem(SQLModel, table=True):
     remind_at: datetime | None = None
     closed_at: datetime | None = None
     answered_at: datetime | None = None
-    answer: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    answer: dict[str, Any] | None = Field(default=None, sa_column=_sealed_json("plan_items.answer"))
     silence_cause: str | None = None
 
 
@@ -230,14 +294,15 @@ class OutboundMessage(SQLModel, table=True):
             postgresql_where=text("kind = 'page'"),
         ),
         Index("ix_outbound_messages_patient_id_created_at", "patient_id", "created_at"),
-        Index("ix_outbound_messages_to_phone_created_at", "to_phone", "created_at"),
+        Index("ix_outbound_messages_to_phone_hash_created_at", "to_phone_hash", "created_at"),
     )
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     key: str
     kind: str
     priority: int = 5
-    to_phone: str = Field(sa_type=Text)
-    body: str = Field(sa_type=Text)
+    to_phone: str = Field(sa_column=_sought("outbound_messages.to_phone"))
+    to_phone_hash: str | None = Field(default=None, sa_column=digest_of("to_phone"))
+    body: str = Field(sa_column=_text("outbound_messages.body"))
     language: str = "en"
     patient_id: str | None = Field(default=None, foreign_key="patients.id")
     enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
@@ -279,14 +344,15 @@ class Reply(SQLModel, table=True):
             postgresql_where=text("triaged_at IS NULL"),
         ),
         Index("ix_replies_patient_id_received_at", "patient_id", "received_at"),
-        Index("ix_replies_from_phone_received_at", "from_phone", "received_at"),
+        Index("ix_replies_from_phone_hash_received_at", "from_phone_hash", "received_at"),
     )
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     carrier_sid: str
-    from_phone: str = Field(sa_type=Text)
+    from_phone: str = Field(sa_column=_sought("replies.from_phone"))
+    from_phone_hash: str | None = Field(default=None, sa_column=digest_of("from_phone"))
     to_phone: str | None = Field(default=None, sa_type=Text)
-    body: str = Field(sa_type=Text)
-    media: list[dict[str, Any]] | None = Field(default=None, sa_column=_json())
+    body: str = Field(sa_column=_text("replies.body"))
+    media: list[dict[str, Any]] | None = Field(default=None, sa_column=_sealed_json("replies.media"))
     opt_out_type: str | None = None
     segments: int = 1
     received_at: datetime
@@ -314,9 +380,13 @@ class StoredAssessment(SQLModel, table=True):
     asked: str | None = None
     urgency: str
     understood: bool
-    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
-    weighed: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
-    answer: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    findings: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=_sealed_json("assessments.findings", nullable=False)
+    )
+    weighed: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=_sealed_json("assessments.weighed", nullable=False)
+    )
+    answer: dict[str, Any] | None = Field(default=None, sa_column=_sealed_json("assessments.answer"))
     catalogue: str
     at: datetime
 
@@ -326,9 +396,9 @@ class Escalation(SQLModel, table=True):
 
     ``code`` is what a member texts back. ``ladder`` is frozen at opening. ``version`` rises with every change
     (live views compare it). ``next_event_at`` is when the clock must be looked at again; never empty while
-    the escalation is not resolved. Only one escalation per ``subject`` (patient id or phone) is unresolved.
-    ``team_id`` is always the patient's; that of an unknown number is the team that catches all. ``moved_at``:
-    when it last came from another team; who was paged before sees it no more.
+    the escalation is not resolved. Only one escalation per ``subject`` (patient id, or the keyed hash of a
+    phone) is unresolved. ``team_id`` is always the patient's; that of an unknown number is the team that
+    catches all. ``moved_at``: when it last came from another team; who was paged before sees it no more.
     """
 
     __tablename__ = "escalations"
@@ -378,19 +448,23 @@ class Escalation(SQLModel, table=True):
     )
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     code: str
-    subject: str
+    subject: str = Field(sa_column=Column(SubjectId(), nullable=False))
     kind: str
     team_id: str = _team()
     patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
     enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
-    phone: str | None = Field(default=None, sa_type=Text)
+    phone: str | None = Field(default=None, sa_column=_text("escalations.phone", nullable=True))
     reply_id: str | None = Field(default=None, foreign_key="replies.id", index=True)
     urgency: str
     urgency_rank: int
     reason: str
-    summary: str | None = None
+    summary: str | None = Field(
+        default=None, sa_column=_text("escalations.summary", nullable=True, long=False)
+    )
     status: str = "open"
-    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
+    findings: list[dict[str, Any]] = Field(
+        default_factory=list, sa_column=_sealed_json("escalations.findings", nullable=False)
+    )
     ladder: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
     opened_at: datetime
     raised_at: datetime
@@ -408,7 +482,7 @@ class Escalation(SQLModel, table=True):
     resolved_by: str | None = None
     resolved_at: datetime | None = None
     disposition: str | None = None
-    note: str | None = Field(default=None, sa_type=Text)
+    note: str | None = Field(default=None, sa_column=_text("escalations.note", nullable=True))
     cannot_be_texted: bool = False
     moved_at: datetime | None = None
     version: int = 1
@@ -423,7 +497,7 @@ class EscalationEvent(SQLModel, table=True):
     at: datetime
     kind: str
     actor: str
-    detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
+    detail: dict[str, Any] | None = Field(default=None, sa_column=_sealed_json("escalation_events.detail"))
 
 
 class Member(SQLModel, table=True):
@@ -439,7 +513,8 @@ class Member(SQLModel, table=True):
     email: str = Field(unique=True)
     name: str
     role: str
-    phone: str | None = Field(default=None, index=True)
+    phone: str | None = Field(default=None, sa_column=_sought("members.phone", nullable=True, long=False))
+    phone_hash: str | None = Field(default=None, sa_column=digest_of("phone", index=True))
     language: str = "en"
     password_hash: str | None = None
     pages_blocked_at: datetime | None = None
@@ -470,7 +545,7 @@ class BreakGlass(SQLModel, table=True):
     id: str = Field(default_factory=ordered_id, primary_key=True, max_length=32)
     member_id: str = Field(foreign_key="members.id", max_length=32)
     patient_id: str = Field(foreign_key="patients.id", max_length=32)
-    reason: str = Field(sa_type=Text)
+    reason: str = Field(sa_column=_text("break_glass.reason"))
     opened_at: datetime
     until: datetime
     ended_at: datetime | None = None
@@ -561,7 +636,7 @@ class IdempotencyKey(SQLModel, table=True):
     key: str = Field(primary_key=True)
     request_hash: str
     status_code: int | None = None
-    body: str | None = Field(default=None, sa_type=Text)
+    body: str | None = Field(default=None, sa_column=_text("idempotency_keys.body", nullable=True))
     created_at: datetime
 
 
@@ -644,7 +719,7 @@ class SimulatedText(SQLModel, table=True):
 
     __tablename__ = "simulated_texts"
     __table_args__ = (
-        Index("ix_simulated_texts_phone_created_at", "phone", "created_at"),
+        Index("ix_simulated_texts_phone_hash_created_at", "phone_hash", "created_at"),
         Index(
             "ix_simulated_texts_unreported",
             "created_at",
@@ -654,8 +729,9 @@ class SimulatedText(SQLModel, table=True):
     )
     carrier_sid: str = Field(primary_key=True)
     direction: str
-    phone: str = Field(sa_type=Text)
-    body: str = Field(sa_type=Text)
+    phone: str = Field(sa_column=_sought("simulated_texts.phone"))
+    phone_hash: str | None = Field(default=None, sa_column=digest_of("phone"))
+    body: str = Field(sa_column=_text("simulated_texts.body"))
     status: str
     reported: str = ""
     message_id: str | None = None
@@ -696,7 +772,7 @@ class LabelledCase(SQLModel, table=True):
     asked: str | None = None
     read_as: str
     should_be: str
-    note: str | None = None
+    note: str | None = Field(default=None, sa_column=_text("labelled_cases.note", nullable=True, long=False))
     member: str
     at: datetime
 
@@ -717,10 +793,12 @@ class LegalHold(SQLModel, table=True):
     )
     id: str = Field(default_factory=new_id, primary_key=True, max_length=32)
     patient_id: str = Field(foreign_key="patients.id", index=True)
-    reason: str = Field(sa_type=Text)
+    reason: str = Field(sa_column=_text("legal_holds.reason"))
     set_by: str
     set_at: datetime
-    lifted_reason: str | None = Field(default=None, sa_type=Text)
+    lifted_reason: str | None = Field(
+        default=None, sa_column=_text("legal_holds.lifted_reason", nullable=True)
+    )
     lifted_by: str | None = None
     lifted_at: datetime | None = None
 
@@ -756,3 +834,6 @@ class CarrierRedaction(SQLModel, table=True):
     queued_at: datetime
     done_at: datetime | None = None
     error_code: str | None = None
+for _model in (Patient, PhoneState, OutboundMessage, Reply, Member, SimulatedText):
+    keep_digests(_model)
+keep_words(Patient, metadata.tables["patient_words"])

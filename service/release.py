@@ -19,6 +19,7 @@ from service import escalations
 from service.models import OutboundMessage, Patient, PhoneState, PlanItem, metadata
 from service.planning import SCHEDULED_KINDS, facts_of, protocol_of
 from service.runtime import Runtime
+from service.seals import hashed
 
 CLOSED = ("skipped", "expired", "cancelled", "silent")
 ON_ITS_WAY = ("claimed", "accepted", "sent", "delivered", "undelivered", "unknown")
@@ -98,16 +99,18 @@ class _Situation:
         """When each phone got its last scheduled text; one on its way just now counts as sent now."""
         at = func.coalesce(OutboundMessage.accepted_at, OutboundMessage.dispatched_at)
         rows = self.session.exec(
-            select(OutboundMessage.to_phone, func.max(at))
+            select(OutboundMessage.to_phone_hash, func.max(at))
             .where(
                 col(OutboundMessage.to_phone).in_(phones),
                 col(OutboundMessage.kind).in_(SCHEDULED_KINDS),
                 col(OutboundMessage.status).in_(ON_ITS_WAY),
                 col(OutboundMessage.created_at) <= now,
             )
-            .group_by(OutboundMessage.to_phone)
+            .group_by(OutboundMessage.to_phone_hash)
         )
-        return {phone: last or now for phone, last in rows}
+        by_hash = {found: last or now for found, last in rows}
+        hashes = {phone: hashed(self.session, "phone", phone) for phone in phones}
+        return {phone: by_hash[found] for phone, found in hashes.items() if found in by_hash}
 
     def decide(self, message: OutboundMessage, now: datetime) -> Decision:
         enrollment = self.enrollments.get(message.enrollment_id or "")

@@ -91,7 +91,7 @@ def make_runtime(settings: Settings, clock: Clock | None = None, carrier: Carrie
     sso_settings(settings)  # half set or without its extra: refused at the start, not at the first sign-in
     site = load_site(settings)
     protocols = load(protocol_folders(settings), site)
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, ring=settings.keyring)
     given = clock
     clock = clock or system_clock(settings.clock_offset)
     return Runtime(

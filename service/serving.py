@@ -10,6 +10,7 @@ from messages.triage import assess
 from service import site_versions
 from service.app import create_app
 from service.db import current_revision, newest_revision, session_on, upgrade
+from service.index_keys import adopt
 from service.planning import pin
 from service.runtime import Runtime
 from service.settings import SettingsError
@@ -32,7 +33,8 @@ class Server(uvicorn.Server):
 def prepare_database(runtime: Runtime) -> None:
     """An empty database is brought up to date; an older one is refused, so that nobody migrates by accident.
 
-    Also keeps the text of every protocol version in use. Raises SettingsError, ProtocolChanged.
+    Also keeps the text of every protocol version in use, and refuses keys of encryption at rest that do not
+    fit. Raises SettingsError, ProtocolChanged.
     """
     revision = current_revision(runtime.engine)
     if revision is None:
@@ -42,6 +44,7 @@ def prepare_database(runtime: Runtime) -> None:
             f"The database is at revision {revision}, this version needs {newest_revision()}: "
             "make a backup, then run: aftercare db upgrade."
         )
+    adopt(runtime.engine, runtime.clock())
     with session_on(runtime.engine) as session:
         for protocol in runtime.protocols.values():
             pin(session, protocol, runtime.clock())

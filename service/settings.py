@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from messages.schedule import QuietHours
 from messages.site import Site, SiteError, parse_site
+from service.keyring import Keyring
 
 DEFAULT_DATABASE_URL = "sqlite:///aftercare.sqlite3"
 SECRETS = (
@@ -168,6 +169,13 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least {MINIMUM_KEY_LENGTH} random characters")
         return value
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _usable_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Keyring.parse(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _carrier_is_complete(self) -> "Settings":
         if self.carrier == "twilio":
@@ -189,6 +197,12 @@ class Settings(BaseSettings):
     def carrier_forgets_after(self) -> timedelta | None:
         """After how long the carrier is told to forget the words of a text; None: it is never told."""
         return None if self.carrier_redaction == "off" else timedelta(days=int(self.carrier_redaction))
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The keys of encryption at rest; an empty ring when none are set."""
+        given = self.encryption_keys
+        return Keyring.parse(given.get_secret_value()) if given is not None else Keyring()
 
     @cached_property
     def quiet(self) -> QuietHours:
@@ -246,15 +260,6 @@ def require_secret_key(settings: Settings) -> str:
             "(for example the output of: openssl rand -hex 32)."
         )
     return settings.secret_key.get_secret_value()
-
-
-def refuse_unavailable(settings: Settings) -> None:
-    """What is set but cannot be done is refused, so that nobody relies on it. Raises SettingsError."""
-    if settings.encryption_keys is not None:
-        raise SettingsError(
-            "AFTERCARE_ENCRYPTION_KEYS is set, but this version cannot encrypt at rest: "
-            "encrypt the disk and leave the setting empty."
-        )
 
 
 def site_file(settings: Settings) -> tuple[str, str]:

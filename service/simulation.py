@@ -24,6 +24,7 @@ from service.carriers.simulator import SimulatorCarrier
 from service.db import reading, session_on, upgrade
 from service.enrollment_request import parse_request
 from service.enrollments import enroll
+from service.index_keys import adopt
 from service.instants import zulu
 from service.models import Enrollment, Escalation, OutboundMessage, Patient, PlanItem, Reply, SimulatedText
 from service.runtime import Runtime, make_runtime
@@ -106,9 +107,9 @@ class _Play:
             .join(Enrollment, col(Enrollment.id) == PlanItem.enrollment_id)
             .join(Patient, col(Patient.id) == Enrollment.patient_id)
             .where(PlanItem.status == "sent", col(PlanItem.asks).is_not(None))
-            .order_by(col(PlanItem.sent_at), col(Patient.phone))
+            .order_by(col(PlanItem.sent_at))
         )
-        for item, patient in asked:
+        for item, patient in sorted(asked, key=lambda each: (each[0].sent_at or now, each[1].phone)):
             if item.id not in self.seen:
                 self.seen.add(item.id)
                 if self.random.random() < ANSWERS_AT_ALL:
@@ -202,6 +203,7 @@ def play(jobs: Sequence[Run], *, patients: int, days: int, seed: int) -> Iterato
         runtime = make_runtime(settings, clock=clock)
         try:
             upgrade(runtime.engine)
+            adopt(runtime.engine, clock.now)
             end = START + timedelta(days=days)
             played = _Play(runtime, clock, jobs, Random(seed), end)
             _open(played, patients)

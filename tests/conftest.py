@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import Engine
 
 from service.db import make_engine, upgrade
+from service.index_keys import adopt
+from service.keyring import Keyring, new_key_line
 from service.runtime import Runtime, make_runtime
 from service.settings import Settings
 
@@ -129,15 +131,58 @@ def postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
     _admin(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# Whole courses that must go the same way when the database is sealed: they run a third time with a keyring.
+SEALED_TOO = {
+    "test_transcripts",
+    "test_inbox",
+    "test_escalations",
+    "test_enrollments",
+    "test_plan",
+    "test_paging",
+    "test_reconcile",
+    "test_receipts",
+    "test_api_escalations",
+    "test_api_enrollments",
+    "test_api_messages",
+    "test_web_patients",
+    "test_web_phones",
+    "test_web_queue",
+    "test_web_escalation",
+    "test_web_webhooks",
+    "test_leaks",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_url" in metafunc.fixturenames:
+        kinds = ["sqlite", "postgresql"]
+        kinds += ["sqlite-sealed"] if metafunc.module.__name__.rpartition(".")[2] in SEALED_TOO else []
+        metafunc.parametrize("database_url", kinds, indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
-    """Each test that asks for it runs twice: on SQLite and on PostgreSQL."""
-    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))
+    """Each test that asks for it runs on SQLite, on PostgreSQL and, where it is a course, sealed."""
+    kind, _, is_sealed = request.param.partition("-")
+    url = str(request.getfixturevalue("sqlite_url" if kind == "sqlite" else "postgres_url"))
+    if is_sealed:
+        seal(url, request.getfixturevalue("monkeypatch"))
+    return url
+
+
+def seal(database_url: str, monkeypatch: pytest.MonkeyPatch, line: str = "") -> str:
+    """Switch encryption on, for this database and for whatever reads its settings in this test."""
+    line = line or new_key_line("t1")
+    monkeypatch.setenv("AFTERCARE_ENCRYPTION_KEYS", line)
+    engine = make_engine(database_url, ring=Keyring.parse(line))
+    adopt(engine, MONDAY_MORNING)
+    engine.dispose()
+    return line
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url)
+    engine = make_engine(database_url, ring=settings_for(database_url).keyring)
     yield engine
     engine.dispose()
 

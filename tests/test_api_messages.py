@@ -124,9 +124,9 @@ def test_a_phone_that_cannot_be_texted_is_refused_with_the_reason(runtime: Runti
     path = f"/api/v1/patients/{enroll(client, clock())['patient_id']}/messages"
     for state in ({"opted_out_at": clock()}, {"unreachable_at": clock(), "code": "30006"}):
         with session_on(runtime.engine) as session:
-            session.merge(
-                PhoneState(**({"phone": PHONE, "opted_out_at": None, "unreachable_at": None} | state))
-            )
+            known = session.get(PhoneState, PHONE) or PhoneState(phone=PHONE)
+            known.sqlmodel_update({"opted_out_at": None, "unreachable_at": None} | state)
+            session.add(known)
             session.commit()
         assert "call the patient" in problem(client.post(path, json={"body": "Hello"}), 409)["detail"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.keyring import new_key_line
 from service.settings import (
     SECRETS,
     Settings,
@@ -13,7 +14,6 @@ from service.settings import (
     is_loopback,
     load_settings,
     load_site,
-    refuse_unavailable,
     require_secret_key,
 )
 
@@ -115,7 +115,9 @@ def test_a_clock_offset_is_for_rehearsals() -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_each_secret_may_come_from_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    value = "sqlite:///from-file.sqlite3" if name == "database_url" else "s" * 40
+    value = {"database_url": "sqlite:///from-file.sqlite3", "encryption_keys": new_key_line("k1")}.get(
+        name, "s" * 40
+    )
     secret = tmp_path / "secret"
     secret.write_text(f"{value}\n", encoding="utf-8")
     variable = f"AFTERCARE_{name.upper()}"
@@ -176,7 +178,22 @@ def test_every_setting_is_in_the_readme() -> None:
         assert [name for name in Settings.model_fields if f"AFTERCARE_{name.upper()}" not in words] == []
 
 
-def test_what_cannot_be_done_is_refused_rather_than_ignored() -> None:
-    refuse_unavailable(load())
-    with pytest.raises(SettingsError, match="cannot encrypt at rest"):
-        refuse_unavailable(load(encryption_keys="k" * 40))
+def test_keys_of_encryption_are_read_or_refused_in_one_sentence() -> None:
+    assert load().keyring.current is None
+    line = new_key_line("k2")
+    assert load(encryption_keys=f"{line},{new_key_line('k1')}").keyring.current == "k2"
+    for given, said in (
+        ("k" * 40, "key 1 is not written as name:base64key"),
+        (f"{line},{line}", "two keys are named k2"),
+        (f"{line},k3:{line[3:]}", "key k3 is the same as another one"),
+        (f"{line},", "key 2 is not written as name:base64key"),
+        ("K 1:" + line[3:], "the name of key 1 must be"),
+        ("plain:" + line[3:], "the name of key 1 must be"),
+        ("k1:" + "A" * 43 + "=", "key k1 is not random"),
+        ("k1:c2hvcnQ=", "key k1 has 5 bytes and must have 32"),
+        ("k1:" + "!" * 44, "key k1 is not base64"),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            load(encryption_keys=given)
+        assert str(refused.value).startswith("AFTERCARE_ENCRYPTION_KEYS: ") and said in str(refused.value)
+        assert line[3:] not in str(refused.value) and "c2hvcnQ" not in str(refused.value)

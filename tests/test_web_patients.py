@@ -1,23 +1,56 @@
 """Patients: found by name, shown at a glance, changed only by those who may."""
 
-from service.models import Enrollment, OutboundMessage
+import re
+from datetime import timedelta
+
+from service.db import session_on
+from service.models import Enrollment, OutboundMessage, Patient
 from service.runtime import Runtime
 from tests.clinic import ANA, BEN, asked, enroll, rows, text
+from tests.conftest import SetClock
 from tests.web_clinic import browser_of, words_of
 
 
-def test_the_list_finds_people_and_pages_by_name(runtime: Runtime):
+def test_the_list_finds_people_and_shows_the_newest_first(runtime: Runtime, clock: SetClock):
     enroll(runtime)
+    clock.advance(minutes=1)
     enroll(runtime, BEN, "Ben Roe", external_id="MRN-7")
     kim = browser_of(runtime)
     both = words_of(kim.text("/patients"))
-    assert both.index("Ana Doe") < both.index("Ben Roe")
-    for words in ("ben", "MRN-7", "0112"):
+    assert both.index("Ben Roe") < both.index("Ana Doe"), "who came last stands first"
+    for words in ("ben", "roe, BEN", "MRN-7", "0112", "(312) 555-0112", "+13125550112"):
         seen = words_of(kim.text(f"/patients?q={words}"))
         assert "Ben Roe" in seen and "Ana Doe" not in seen
     assert "Nobody found" in words_of(kim.text("/patients?status=withdrawn"))
     assert kim.get("/patients?status=made-up").status_code == 404
-    assert "Ben Roe" in words_of(kim.text("/patients?cursor=Ana Doe|" + "f" * 32))
+    assert "Nobody found" in words_of(kim.text("/patients?q=be")), "only whole words are found"
+    assert "Ana Doe" in words_of(kim.text(f"/patients?q={ANA[-4:]}"))
+    assert kim.get("/patients?cursor=Ana Doe").status_code == 404
+
+
+def test_long_lists_come_in_pages_without_a_name_in_the_address(runtime: Runtime, clock: SetClock):
+    at = clock()
+    with session_on(runtime.engine) as session:
+        for number in range(53):
+            session.add(
+                Patient(
+                    name=f"Pat Number{number:02d}",
+                    phone="+13125550177",
+                    timezone="UTC",
+                    language="en",
+                    created_at=at + timedelta(seconds=number // 3),
+                )  # fmt: skip
+            )
+        session.commit()
+    kim = browser_of(runtime)
+    first = kim.text("/patients?status=all")
+    following = re.search(r'href="([^"]*cursor=[^"]*)"', first)
+    assert following and "Number" not in following[1]
+    second = kim.text(following[1].replace("&amp;", "&"))
+    seen = [re.findall(r"Pat Number(\d\d)", words_of(page)) for page in (first, second)]
+    assert [len(part) for part in seen] == [50, 3]
+    assert sorted(seen[0] + seen[1]) == [f"{number:02d}" for number in range(53)]
+    assert seen[0][0] > seen[1][0]
 
 
 def test_one_recovery_at_a_glance(runtime: Runtime):

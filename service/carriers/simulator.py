@@ -159,24 +159,23 @@ def picture_counts(session: Session, carrier_sids: Sequence[str]) -> dict[str, i
 def phones(session: Session, limit: int = 200) -> list[tuple[str, datetime]]:
     """Simulated phones that have texts, with the time of their last one, newest first."""
     last = func.max(SimulatedText.created_at)
-    rows = session.exec(
-        select(SimulatedText.phone, last).group_by(SimulatedText.phone).order_by(last.desc()).limit(limit)
-    ).all()
-    return [(phone, at) for phone, at in rows]
+    mine = select(SimulatedText.phone_hash, last.label("at")).group_by(col(SimulatedText.phone_hash))
+    newest = mine.order_by(last.desc()).limit(limit).subquery()
+    is_newest = (newest.c.phone_hash == SimulatedText.phone_hash) & (newest.c.at == SimulatedText.created_at)
+    rows = session.exec(select(SimulatedText.phone, SimulatedText.created_at).join(newest, is_newest)).all()
+    found = dict(rows)  # two texts of one instant are one phone
+    return sorted(found.items(), key=lambda each: each[1], reverse=True)
 
 
 def _opted_out(session: Session, phone: str) -> bool:
-    words = session.exec(
+    """The last carrier word this phone wrote was one of STOP. Read here: the database may hold it sealed."""
+    written = session.exec(
         select(SimulatedText.body)
-        .where(
-            SimulatedText.phone == phone,
-            SimulatedText.direction == "in",
-            func.lower(func.trim(SimulatedText.body)).in_((*STOP_WORDS, *START_WORDS)),
-        )
+        .where(SimulatedText.phone == phone, SimulatedText.direction == "in")
         .order_by(col(SimulatedText.created_at).desc())
-        .limit(1)
-    ).first()
-    return words is not None and words.strip().lower() in STOP_WORDS
+    )
+    words = (body.strip().lower() for body in written)
+    return next((word for word in words if word in (*STOP_WORDS, *START_WORDS)), "") in STOP_WORDS
 
 
 def _logged(row: SimulatedText) -> LoggedMessage:

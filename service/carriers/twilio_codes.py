@@ -85,6 +85,12 @@ CODES = {
 }
 
 
+# Not the carrier's word but ours: what we should send cannot be read.
+KEY_MISSING = "key_missing"
+CODES[KEY_MISSING] = CarrierCode(
+    KEY_MISSING, "its number or words cannot be read: a key of encryption at rest is missing", "never"
+)
+
 # Refusals of one phone's text that say nothing about the next phone's.
 ONE_PHONE_ONLY = frozenset({"21408", "21608", "21612", "30450"})
 

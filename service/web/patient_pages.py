@@ -1,6 +1,7 @@
 """Patients: the list, one recovery at a glance, and what members change in a course."""
 
 from collections.abc import Callable
+from datetime import datetime
 from secrets import token_hex
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -9,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
 from sqlmodel import Session, col, or_, select
 
-from service import enrollments, legal_holds, member_texts
+from service import cursors, enrollments, legal_holds, member_texts, patient_search
 from service.db import session_on
 from service.enrollment_request import EnrollmentFaults, moment
 from service.models import Enrollment, Escalation, Patient, PhoneState
@@ -42,9 +43,10 @@ def patients(
     status: Annotated[str, Query(max_length=12)] = "active",
     cursor: Annotated[str, Query(max_length=300)] = "",
 ) -> Response:
-    """Patients by name, with their newest course and whether something is open."""
+    """Patients, those who came last first, with their newest course and whether something is open."""
     found = _listed(desk.session, desk.sight, q, status, cursor)
-    more = f"{found[PER_PAGE - 1][0].name}|{found[PER_PAGE - 1][0].id}" if len(found) > PER_PAGE else None
+    last = found[PER_PAGE - 1][0] if len(found) > PER_PAGE else None
+    more = cursors.make(last.created_at, last.id) if last else None
     found = found[:PER_PAGE]
     ids = [patient.id for patient, _ in found]
     worst: dict[str, Escalation] = {}
@@ -75,17 +77,17 @@ def _listed(session: Session, sight: Sight, q: str, status: str, cursor: str) ->
     elif status != "all":
         raise HTTPException(404)
     if q.strip():
-        likeness = "%" + q.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        digits = "".join(sign for sign in q if sign.isdigit())
-        wanted = [col(Patient.name).ilike(likeness, escape="\\"), col(Patient.external_id) == q.strip()]
-        if len(digits) >= 3:
-            wanted.append(col(Patient.phone).contains(digits))
-        query = query.where(or_(*wanted))
-    name, _, patient_id = cursor.rpartition("|")
-    if patient_id:
-        later = (col(Patient.name) == name) & (col(Patient.id) > patient_id)
-        query = query.where(or_(col(Patient.name) > name, later))
-    return list(session.exec(query.order_by(Patient.name, Patient.id).limit(PER_PAGE + 1)).all())
+        query = query.where(patient_search.fitting(session, q))
+    if cursor:
+        try:
+            at, patient_id = cursors.read(cursor, (datetime, str))
+        except cursors.CursorError as error:
+            raise HTTPException(404) from error
+        created_at = col(Patient.created_at)
+        earlier = or_(created_at < at, col(Patient.id) < patient_id)
+        query = query.where(created_at <= at, earlier)
+    newest_first = (col(Patient.created_at).desc(), col(Patient.id).desc())
+    return list(session.exec(query.order_by(*newest_first).limit(PER_PAGE + 1)).all())
 
 
 @router.get("/patients/{patient_id}")

@@ -70,8 +70,9 @@ def _people(session: Session, sight: Sight) -> dict[str, list[str]]:
     """Whose phone is whose: patients in sight and members by number."""
     found: dict[str, list[str]] = {}
     mine = sight.of_patients()
-    owners = select(Patient.name, Patient.phone).where(mine).order_by(Patient.name).limit(500)
-    for name, phone in session.exec(owners):
+    newest = col(Patient.created_at).desc()
+    owners = select(Patient.name, Patient.phone).where(mine).order_by(newest).limit(500)
+    for name, phone in sorted(session.exec(owners)):
         found.setdefault(phone, []).append(name)
     for name, phone in session.exec(select(Patient.name, Patient.caregiver_phone).where(mine).limit(500)):
         if phone:

@@ -5,6 +5,7 @@ costs the same at row 10,000 as at row 1. One query per urgency, each served by 
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -15,7 +16,9 @@ from sqlmodel import Session, col, func, or_, select
 
 from messages.site import Site
 from messages.urgency import Urgency
+from service import patient_search
 from service.models import Enrollment, Escalation, Member, Patient, Reply, StoredAssessment
+from service.phones import PhoneError, parse_phone
 from service.sight import Sight
 
 VIEWS = ("open", "mine", "unowned", "overdue", "silent", "resolved")
@@ -94,14 +97,12 @@ def view_counts(session: Session, sight: Sight, email: str, now: datetime, site:
     return {view: int(count or 0) for view, count in zip(views, found, strict=True)} | {"resolved": resolved}
 
 
-def _searched(words: str) -> ColumnElement[bool]:
-    """Name, phone digits or the code of pages."""
+def _searched(session: Session, words: str) -> ColumnElement[bool]:
+    """Words of the patient's name, their record number or phone; the code of pages; a stranger's phone."""
     clean = words.strip()
-    likeness = "%" + clean.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    digits = "".join(sign for sign in clean if sign.isdigit())
-    found = [col(Patient.name).ilike(likeness, escape="\\"), col(Escalation.code) == clean]
-    if len(digits) >= 3:
-        found += [col(Patient.phone).contains(digits), col(Escalation.phone).contains(digits)]
+    found = [patient_search.fitting(session, clean), col(Escalation.code) == clean]
+    with suppress(PhoneError):
+        found.append(col(Escalation.subject) == parse_phone(clean))
     return or_(*found)
 
 
@@ -137,7 +138,7 @@ def rows(
     """One page of a view and the cursor of the next page (None: this is the last)."""
     wanted = [in_view(view, email, now, site), sight.of_escalations()]
     if words.strip():
-        wanted.append(_searched(words))
+        wanted.append(_searched(session, words))
     place = read_cursor(cursor) if cursor else None
     pick = _newest_first if view == "resolved" else _urgent_first
     found = pick(session, wanted, place, limit + 1)

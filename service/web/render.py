@@ -36,6 +36,11 @@ def static(path: str) -> str:
     return f"/static/{path}?v={static_files()[path][1]}"
 
 
+def _dial(phone: str | None) -> str:
+    """A number as people dial it; nothing where there is none that can be read."""
+    return phone_to_read(phone) if phone is not None else "–"
+
+
 @cache
 def environment() -> Environment:
     made = Environment(
@@ -48,7 +53,7 @@ def environment() -> Environment:
     made.globals["static"] = static
     made.globals["languages"] = LANGUAGES
     made.globals["browser_words"] = browser_words
-    made.filters["dial"] = phone_to_read
+    made.filters["dial"] = _dial
     return made
 
 
