@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from messages.protocol import ProtocolError
 from messages.site import SiteError
-from service import marks, oncall
+from service import checkup_keys, marks, oncall
 from service.carriers import CarrierError
 from service.db import current_revision, newest_revision, reading
 from service.enrollments import running_count
@@ -79,6 +79,8 @@ def _findings(runtime: Runtime) -> Iterator[Finding]:
     yield from _carrier(runtime)
     if is_there:
         with reading(runtime.engine) as session:
+            keys = checkup_keys.findings(session, runtime.settings.keyring)
+            yield from (Finding(is_fault, said) for is_fault, said in keys)
             yield from _people(session, runtime)
             yield from _webhooks(session, runtime.clock())
             yield from _running(session, runtime)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.commands_keys import keys_app
+
 if TYPE_CHECKING:
     from messages.schedule import QuietHours
     from messages.site import Site
@@ -34,6 +36,7 @@ app.add_typer(token_app, name="token")
 app.add_typer(db_app, name="db")
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 
 
 def fail(message: object) -> typer.Exit:

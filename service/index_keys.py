@@ -33,7 +33,8 @@ def adopt(engine: Engine, now: datetime) -> None:
         for key_id in [key_id for key_id in rows if _is_missing(rows[key_id], seals.ring)]:
             session.delete(rows.pop(key_id))  # nothing is sealed with it any more
         current = seals.ring.current or PLAIN
-        if _needs(rows.get(current)):
+        found_again = any(row.lost_at for key_id, row in rows.items() if key_id in seals.ring.keys)
+        if found_again or _needs(rows.get(current)):
             if rehash.is_anything_hashed(session):
                 index_key = _index_key(session, seals.ring)
             else:

@@ -834,6 +834,8 @@ class CarrierRedaction(SQLModel, table=True):
     queued_at: datetime
     done_at: datetime | None = None
     error_code: str | None = None
+
+
 for _model in (Patient, PhoneState, OutboundMessage, Reply, Member, SimulatedText):
     keep_digests(_model)
 keep_words(Patient, metadata.tables["patient_words"])

@@ -63,7 +63,9 @@ def redact_reply(
     phrases = {finding[-1] for finding in cleared if len(finding[-1].split()) >= PHRASE}
     gone = sorted({body, *phrases}, key=len, reverse=True)
     wanted = [Escalation.reply_id == reply.id]
-    wanted.append(col(Escalation.patient_id).in_(owners) if owners else col(Escalation.subject) == reply.from_phone)
+    wanted.append(
+        col(Escalation.patient_id).in_(owners) if owners else col(Escalation.subject) == reply.from_phone
+    )
     rows = session.exec(select(Escalation).where(or_(*wanted))).all()
     clear_findings(session, rows, cleared)
     clear_notes(session, rows, gone)

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, String, text
 from sqlmodel import col, select
 
 from jobs.scheduler import JOBS, tick
-from service import enrollments
+from service import enrollments, legal_holds
 from service.carriers.simulator import SimulatorCarrier
 from service.db import make_engine, reading, session_on
 from service.index_keys import adopt, forget
@@ -205,6 +205,8 @@ def _drive(runtime: Runtime, clock: SetClock) -> None:
         act = {"now": clock(), "actor": "test", "reason": NOTE}
         enrollments.pause(session, course.id, **act)
         enrollments.withdraw(session, course.id, **act)
+        legal_holds.set_hold(session, patient_id=patient, **act)
+        legal_holds.lift_hold(session, patient_id=patient, **act)
     for address in ("/", f"/patients/{patient}", f"/escalations/{row.id}", "/patients?status=all&q=markwart"):
         assert "Zebulonia" in words_of(kim.text(address)), address
 
