@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("messages", "service", "jobs")
 LONGEST_FILE = 320
-LONGEST_EXCEPT = {"service/models.py": 850}
+LONGEST_EXCEPT = {"service/models.py": 900}
 LONGEST_FUNCTION = 55
 LONGEST_JOB = 200
 FORBIDDEN_FILES = {"utils", "util", "helpers", "helper", "common", "core", "misc", "base", "manager"}
