@@ -453,7 +453,8 @@ class Escalation(SQLModel, table=True):
     team_id: str = _team()
     patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
     enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
-    phone: str | None = Field(default=None, sa_column=_text("escalations.phone", nullable=True))
+    phone: str | None = Field(default=None, sa_column=_sought("escalations.phone", nullable=True))
+    phone_hash: str | None = Field(default=None, sa_column=digest_of("phone"))
     reply_id: str | None = Field(default=None, foreign_key="replies.id", index=True)
     urgency: str
     urgency_rank: int
@@ -836,6 +837,6 @@ class CarrierRedaction(SQLModel, table=True):
     error_code: str | None = None
 
 
-for _model in (Patient, PhoneState, OutboundMessage, Reply, Member, SimulatedText):
+for _model in (Patient, PhoneState, OutboundMessage, Reply, Escalation, Member, SimulatedText):
     keep_digests(_model)
 keep_words(Patient, metadata.tables["patient_words"])

@@ -16,6 +16,7 @@ from service.db import make_engine, reading, session_on
 from service.index_keys import adopt, forget
 from service.keyring import MARK, Keyring, KeyringError, Unreadable, new_key_line
 from service.models import (
+    BreakGlass,
     Enrollment,
     Escalation,
     OutboundMessage,
@@ -205,6 +206,8 @@ def _drive(runtime: Runtime, clock: SetClock) -> None:
         act = {"now": clock(), "actor": "test", "reason": NOTE}
         enrollments.pause(session, course.id, **act)
         enrollments.withdraw(session, course.id, **act)
+        who = {"member_id": kim.member.id, "patient_id": patient, "reason": NOTE}
+        session.add(BreakGlass(**who, opened_at=clock(), until=clock()))
         legal_holds.set_hold(session, patient_id=patient, **act)
         legal_holds.lift_hold(session, patient_id=patient, **act)
     for address in ("/", f"/patients/{patient}", f"/escalations/{row.id}", "/patients?status=all&q=markwart"):

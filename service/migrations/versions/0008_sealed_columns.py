@@ -57,6 +57,8 @@ def upgrade() -> None:
         ),
         [{"key_id": "plain", "index_key": b64encode(key).decode(), "created_at": datetime.now(UTC)}],
     )
+    op.add_column("escalations", sa.Column("phone_hash", sa.String(), nullable=True))
+    _fill(key, "escalations", "phone", "phone")
     for table, column, kind, more in SOUGHT:
         op.add_column(table, sa.Column(f"{column}_hash", sa.String(), nullable=True))
         _fill(key, table, column, kind)
@@ -170,6 +172,7 @@ def downgrade() -> None:
         op.drop_index("_".join(("ix", table, f"{column}_hash", *more)), table_name=table)
         op.drop_column(table, f"{column}_hash")
         op.create_index("_".join(("ix", table, column, *more)), table, [column, *more])
+    op.drop_column("escalations", "phone_hash")
     op.drop_index(op.f("ix_patient_words_word_hash"), table_name="patient_words")
     op.drop_table("patient_words")
     op.drop_table("sealing_keys")
