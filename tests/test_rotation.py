@@ -234,7 +234,7 @@ def test_the_migration_fills_the_hashes_of_what_is_there(start: Start, database_
     runtime = start()
     lived(runtime)
     engine = make_engine(database_url)
-    command.downgrade(_alembic(engine), "0006")
+    command.downgrade(_alembic(engine), "0007")
     with engine.connect() as connection:
         assert connection.execute(
             text("SELECT count(*) FROM phone_states WHERE phone = :p"), {"p": BEN}
@@ -246,7 +246,7 @@ def test_the_migration_fills_the_hashes_of_what_is_there(start: Start, database_
     engine.dispose()
     finds_all(start())
     with pytest.raises(RuntimeError, match="rotate --off"):
-        command.downgrade(_alembic(start(K1).engine), "0006")
+        command.downgrade(_alembic(start(K1).engine), "0007")
 
 
 def test_the_commands_say_and_do_it(tmp_path: Path) -> None:
