@@ -21,15 +21,18 @@ from scipy.sparse import csr_matrix
 
 sys.path.insert(0, str(ROOT))
 
+from messages.triage.assess import LEANS, as_image
 from messages.triage.reader import OFFSET
 from messages.triage.rules import read_rules
 from messages.triage.signals import text_signals, word_signals, words
 
 SEEDS, UNITS = (1, 2), 12
-FALSE_ALARMS = 0.055  # share of unseen replies that need at most a routine look but reach urgent here
-EMERGENCIES = 0.95  # share of unseen emergencies found that must be called emergency
+FALSE_ALARMS = 0.06  # share of unseen replies that need at most a routine look but reach urgent here
+EMERGENCIES = 0.96  # share of unseen emergencies found that must be called emergency
 # Of all unseen red flags, the share that may raise nothing, be unknown to the rules and lie below none_below.
-QUIET_MISSES = 0.003
+QUIET_MISSES = 0.01
+# Of all unseen red flags that only images of the rules found, the share that may lie below harmless_below.
+IMAGES_LOST = 0.01
 LEVELS = (2, 3, 1)  # red flag, emergency, anybody
 
 
@@ -46,6 +49,13 @@ class Examples:
         self.language = np.array([row.language for row in of])
         readings = [read_rules(row.text, row.asked, row.language) for row in of]
         self.rules = np.array([reading.urgency.rank for reading in readings])
+        self.unsure = np.array(
+            [
+                max((f.urgency.rank for f in one.unsure if f.status == "present"), default=0)
+                for one in readings
+            ]
+        )
+        self.image = np.array([as_image(one) is not one for one in readings])
         self.unknown = np.array(
             [not one.understood and all(f.status == "denied" for f in one.findings) for one in readings]
         )
@@ -117,21 +127,38 @@ def unseen_scores(examples: Examples, groups: list[list[str]]) -> np.ndarray:
     return result
 
 
-def limits(examples: Examples, scored: np.ndarray) -> tuple[float, float, float]:
-    """Where urgent and emergency begin and where nobody needs to read, all on families left out."""
+def limits(examples: Examples, scored: np.ndarray) -> tuple[float, float, float, float]:
+    """Where urgent and emergency begin, where nobody needs to read and where images of the rules are
+    harmless, all on families left out."""
     of, low, high = examples.measured, examples.low, examples.high
     urgent = float(np.quantile(scored[of & (high <= 1), 0], 1 - FALSE_ALARMS))
     found = of & (low == 3) & (scored[:, 0] >= urgent)
     emergency = float(np.quantile(scored[found, 1], 1 - EMERGENCIES))
     red = of & (low >= 2)
     silent = np.sort(scored[red & examples.unknown & (scored[:, 0] < urgent), 2])
-    return urgent, emergency, float(silent[int(QUIET_MISSES * red.sum())]) - 0.05
+    harmless = float(np.quantile(scored[red & examples.image, 0], IMAGES_LOST))
+    return urgent, emergency, float(silent[int(QUIET_MISSES * red.sum())]) - 0.05, min(harmless, urgent - 3)
 
 
-def report(examples: Examples, scored: np.ndarray, cut: tuple[float, float, float], families: bool) -> None:
+def together(examples: Examples, scored: np.ndarray, cut: tuple[float, float, float, float]) -> np.ndarray:
+    """The urgency of rules and reader combined, as messages/triage/assess.py does it for whole texts."""
     reader = np.where(scored[:, 0] >= cut[0], np.where(scored[:, 1] >= cut[1], 3, 2), 0)
-    level = np.maximum(reader, examples.rules)
-    level[examples.unknown & (reader == 0) & (scored[:, 2] < cut[2])] = 0
+    rules = np.where(examples.image & (scored[:, 0] < cut[3]), 1, examples.rules)
+    leaning = np.where(scored[:, 0] >= cut[0] + LEANS, examples.unsure, 0)
+    level = np.maximum.reduce([reader, rules, leaning])
+    level[
+        examples.unknown
+        & (level < 2)
+        & ((examples.unsure == 0) | (scored[:, 0] < cut[3]))
+        & (scored[:, 2] < cut[2])
+    ] = 0
+    return level
+
+
+def report(
+    examples: Examples, scored: np.ndarray, cut: tuple[float, float, float, float], families: bool
+) -> None:
+    level = together(examples, scored, cut)
     low, high = examples.low, examples.high
 
     def line(name: str, of: np.ndarray) -> None:
@@ -160,7 +187,7 @@ def report(examples: Examples, scored: np.ndarray, cut: tuple[float, float, floa
     sys.stdout.write(f"ordinary texts reaching urgent {(level[ordinary] >= 2).sum()}/{ordinary.sum()}\n")
 
 
-def write(examples: Examples, cut: tuple[float, float, float]) -> None:
+def write(examples: Examples, cut: tuple[float, float, float, float]) -> None:
     """Train on everything and write the model: names, a byte per weight, what the bytes are worth."""
     everything = np.ones(len(examples.rows), bool)
     known = examples.known(everything)
@@ -183,6 +210,7 @@ def write(examples: Examples, cut: tuple[float, float, float]) -> None:
         "urgent_from": round(cut[0], 3),
         "emergency_from": round(cut[1], 3),
         "none_below": round(cut[2], 3),
+        "harmless_below": round(cut[3], 3),
         "start": start,
         "scales": [float(f"{value:.5g}") for value in scales],
         "hidden": hidden,

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -16,7 +16,16 @@ from messages.urgency import Urgency, worst
 WORDS_LEFT = 5
 MOST_PIECES = 4
 MAIN_CLAUSE = 0.5
+MOST_CLAUSES = 8
+SCENE_WORDS = 5
+"""Words beside those of the rules that make an image of them."""
+LEANS, LOUD, CHATTER = -0.75, 3.0, -8.0
+"""Log-odds from where the reader calls a text urgent: nearly so; so plainly that a clause speaks for all; so
+far below that no clause does."""
 CLAUSE_END = re.compile(r"[.,;:!?\n]+\s*")
+CLAUSE = re.compile(
+    r"[.,;:!?\n]+\s*|\s+(?:but|and|n|then|so|though|pero|y|e|aunque|luego|entonces)\s+", re.IGNORECASE
+)
 WORD = re.compile(r"\w+")
 COURTESY = frozenset(
     (
@@ -38,6 +47,21 @@ class Reading(Protocol):
     def is_none(self) -> bool: ...
     @property
     def weighed(self) -> tuple[Weight, ...]: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def harmless(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the reader makes of the whole text and of its parts. ``quiet``: nobody needs to read it."""
+
+    urgency: Urgency
+    quiet: bool
+    weighed: tuple[Weight, ...] = ()
+    leans: bool = False
+    harmless: bool = False
 
 
 class Weigh(Protocol):
@@ -78,14 +102,12 @@ def assess(
     try:
         if yes_or_no(text) is not None:  # a bare yes or no means what the question makes of it, nothing more
             return _assessment(rules, rules.urgency, rules.understood, ())
-        reading = weigh(text, asked, language, rules.findings, rules.features)
-        urgency, quiet, weighed = Urgency(reading.urgency), reading.is_none, reading.weighed
-        quiet = quiet and reaction_to(text) is None  # a thumb on our question denies nothing
-        if urgency < Urgency.URGENT:
-            urgency, quiet, weighed = _piece_by_piece(text, asked, language, rules, weigh, quiet, weighed)
-        if urgency is Urgency.EMERGENCY and _told_whole(text, rules):
-            urgency = Urgency.URGENT
-        return combine(rules, urgency, quiet, weighed)
+        heard = _hear(text, asked, language, rules, weigh)
+        if heard.harmless and _is_scene(text, asked, language, rules, weigh):
+            rules = as_image(rules)
+        if heard.urgency is Urgency.EMERGENCY and _told_whole(text, rules):
+            heard = replace(heard, urgency=Urgency.URGENT)
+        return combine(rules, heard)
     except Exception:
         return _with_unsure(rules)
 
@@ -130,52 +152,114 @@ def without_courtesy(text: str) -> str:
     return ", ".join(kept) if kept and len(kept) < len(clauses) else text
 
 
-def _piece_by_piece(
-    text: str,
-    asked: str | None,
-    language: str | None,
-    rules: RuleReading,
-    weigh: Weigh,
-    quiet: bool,
-    weighed: tuple[Weight, ...],
-) -> tuple[Urgency, bool, tuple[Weight, ...]]:
-    """What the reader says of the parts, where it raised nothing over the whole text.
+def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading, weigh: Weigh) -> Heard:
+    """What the reader says of the whole text and, where it raised nothing there, of its parts.
 
-    A reader that weighs all words together can be talked out of "cant walk" by ", thanks". So each clause
-    with words the rules were unsure of, where it is the main part, is read alone, and so is the text
-    without its courtesies.
+    A reader that weighs all words together can be talked out of "cant walk" by ", thanks" or a happy day.
+
+    1. The text without its courtesies, and a main clause with words the rules were unsure of, count like the
+       whole text.
+    2. Where the rules noticed anything, every clause is read alone (not in mere CHATTER): it raises when
+       it is LOUD, and the rules' unsure words in it count when it sounds like a red flag.
     """
-    urgency = Urgency.NONE
-    for piece in pieces(text, rules.unsure):
+    reading = weigh(text, asked, language, rules.findings, rules.features)
+    quiet = reading.is_none and reaction_to(text) is None  # a thumb on our question denies nothing
+    heard = Heard(Urgency(reading.urgency), quiet, reading.weighed, reading.margin >= LEANS, reading.harmless)
+    if heard.urgency >= Urgency.URGENT:
+        return heard
+    whole = reading.margin
+    main = main_pieces(text, rules.unsure)
+    for piece in main:
         reading = weigh(piece, asked, language, (), ())
-        quiet = quiet and reading.is_none
-        if Urgency(reading.urgency) > urgency:
-            urgency, weighed = Urgency(reading.urgency), reading.weighed
-    return urgency, quiet, weighed
+        if Urgency(reading.urgency) > heard.urgency:
+            heard = replace(heard, urgency=Urgency(reading.urgency), weighed=reading.weighed)
+        heard = replace(
+            heard, quiet=heard.quiet and reading.is_none, leans=heard.leans or reading.margin >= LEANS
+        )
+    if heard.urgency >= Urgency.URGENT or whole < CHATTER or not _noticed(rules):
+        return heard
+    for clause in clauses(text):
+        reading = weigh(clause, asked, language, (), ())
+        if reading.margin >= LOUD:
+            return replace(heard, urgency=Urgency(reading.urgency), weighed=reading.weighed)
+        if reading.margin >= 0 and any(finding.words in clause for finding in rules.unsure):
+            heard = replace(heard, leans=True)
+    return heard
 
 
-def pieces(text: str, unsure: tuple[Finding, ...]) -> list[str]:
-    """The clauses that hold unsure words, and the text without clauses of mere courtesy, when these differ
-    from the text itself. At most MOST_PIECES, so that reading stays linear."""
-    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+def _noticed(rules: RuleReading) -> bool:
+    """Whether the rules saw anything that could matter, if only below the level at which one fires."""
+    return bool(rules.unsure or rules.findings) or any(one.startswith("hint:") for one in rules.features)
+
+
+def clauses(text: str, words: int = 2) -> list[str]:
+    """The clauses of at least so many words, when there are several: at most MOST_CLAUSES, so that reading
+    stays linear."""
+    found = [one.strip() for one in CLAUSE.split(text) if one and len(one.split()) >= words]
+    return [one for one in dict.fromkeys(found) if one != text][:MOST_CLAUSES]
+
+
+def main_pieces(text: str, unsure: tuple[Finding, ...]) -> list[str]:
+    """The text without clauses of mere courtesy, and clauses that are most of it and hold unsure words, when
+    these differ from the text itself. At most MOST_PIECES."""
+    parts = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
     found = [
         clause
-        for clause in clauses
+        for clause in parts
         if len(clause) >= MAIN_CLAUSE * len(text) and any(finding.words in clause for finding in unsure)
     ]
     bare = without_courtesy(text)
     return [piece for piece in dict.fromkeys([bare, *found]) if piece != text][:MOST_PIECES]
 
 
-def combine(rules: RuleReading, urgency: Urgency, quiet: bool, weighed: tuple[Weight, ...]) -> Assessment:
-    """The more serious of both. Words the rules were unsure of count when the reader raises too; its
+def as_image(rules: RuleReading) -> RuleReading:
+    """The rules where the reader is all but certain that nothing is wrong: images that people also use for
+    films, weather and engines ("fell asleep in the chair") are read by a person tomorrow. Never ``none``; a
+    number or one finding that is no such image keeps them all."""
+    serious = [finding for finding in rules.findings if finding.urgency >= Urgency.URGENT]
+    known = catalogue().figurative
+    if not serious or any(one.rule not in known or one.status != "present" for one in serious):
+        return rules
+    if any(letter.isdigit() for one in serious for letter in one.words):  # a score or a temperature is none
+        return rules
+    if rules.urgency > worst(*(one.urgency for one in serious)):
+        return rules
+    findings = tuple(
+        replace(one, status="hypothetical", urgency=Urgency.ROUTINE) if one in serious else one
+        for one in rules.findings
+    )
+    return replace(rules, urgency=Urgency.ROUTINE, understood=False, findings=findings)
+
+
+def _is_scene(text: str, asked: str | None, language: str | None, rules: RuleReading, weigh: Weigh) -> bool:
+    """Whether enough is told beside the rules' words to make them an image of something, and the clause that
+    holds them does not sound like a red flag when read alone ("Bingo, cake, the grandkids. Foot numb.")."""
+    words = {one.words for one in rules.findings if one.urgency >= Urgency.URGENT}
+    left = text.lower()
+    for some in words:
+        left = left.replace(some.lower(), " ")
+    if len([word for word in WORD.findall(left) if word not in COURTESY]) < SCENE_WORDS:
+        return False
+    holding = [one for one in clauses(text, words=1) or [text] if any(some in one for some in words)]
+    return not any(weigh(one, asked, language, (), ()).margin >= LEANS for one in holding)
+
+
+def combine(rules: RuleReading, heard: Heard) -> Assessment:
+    """The more serious of both. Words the rules were unsure of count when the reader raises or ``leans``
+    towards it, and stand in the way of ``none`` unless it is all but certain that they are ``harmless``; its
     ``none`` counts only where no rule knew the text."""
-    if urgency >= Urgency.URGENT:
-        return _assessment(rules, worst(urgency, _unsure_urgency(rules)), True, weighed, rules.unsure)
+    unsure = _unsure_urgency(rules)
+    if heard.urgency >= Urgency.URGENT or (heard.leans and unsure >= Urgency.URGENT):
+        return _assessment(rules, worst(heard.urgency, unsure), True, heard.weighed, rules.unsure)
     unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
-    if unknown and quiet and urgency is Urgency.NONE and not _unsure_present(rules):
-        return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), weighed)
-    return _assessment(rules, urgency, rules.understood, weighed)
+    if (
+        unknown
+        and heard.quiet
+        and heard.urgency is Urgency.NONE
+        and (heard.harmless or not _unsure_present(rules))
+    ):
+        return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), heard.weighed)
+    return _assessment(rules, heard.urgency, rules.understood, heard.weighed)
 
 
 def _told_whole(text: str, rules: RuleReading) -> bool:

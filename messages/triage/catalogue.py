@@ -20,7 +20,7 @@ from messages.urgency import Urgency
 FOLDER = Path(__file__).parent.parent / "red_flags"
 LANGUAGES = ("en", "es")
 _KINDS = ("rule", "benign", "calm", "routine", "hint", "cue")
-_KEYS = {"name", "concept", "urgency", "patterns", "unless", "fixed", "asked", "kind", "weak"}
+_KEYS = {"name", "concept", "urgency", "patterns", "unless", "fixed", "asked", "kind", "weak", "figurative"}
 
 
 class CatalogueError(ValueError):
@@ -46,7 +46,8 @@ class Rule:
     count for nothing else), ``calm`` (doing well), ``routine`` (a person reads it tomorrow), ``hint`` (worth
     noticing, below firing level), ``cue`` (denial, past, someone else ...). ``fixed``: holds its own
     negation, is never denied. ``weak``: a bare word that people also use in other senses; counts only with
-    signs that the writer has it now."""
+    signs that the writer has it now. ``figurative``: an image people also use for films, weather and engines;
+    counts unless the learned reader is all but certain that nothing is wrong."""
 
     name: str
     kind: str
@@ -58,6 +59,7 @@ class Rule:
     asked: tuple[str, ...]
     cue: str
     weak: bool
+    figurative: bool
     language: str
 
 
@@ -70,6 +72,7 @@ class Catalogue:
     flags: dict[str, Flag]
     urgency_of: dict[str, Urgency]
     rules: tuple[Rule, ...]
+    figurative: frozenset[str]
     by_atom: dict[str, list[tuple[Pattern, Rule]]]
     phrases: dict[str, list[tuple[Pattern, tuple[str, ...]]]]
     words: dict[str, tuple[str, ...]]
@@ -129,7 +132,8 @@ def load(folder: Path) -> Catalogue:
             lexicon.check(pattern, classes)
     typo_classes = [name for content in words for name in content.get("typos", ())]
     return Catalogue(
-        version, flags, urgency_of, tuple(rules), by_atom, lexicon.phrases,
+        version, flags, urgency_of, tuple(rules),
+        frozenset(rule.name for rule in rules if rule.figurative), by_atom, lexicon.phrases,
         {word: tuple(atoms) for word, atoms in lexicon.words.items()},
         {start: tuple(atoms) for start, atoms in lexicon.beginnings.items()},
         fillers,
@@ -259,7 +263,7 @@ def _rules(
                     tuple(p for line in entry["patterns"] for p in parse(line, fillers)),
                     tuple(p for line in entry.get("unless", ()) for p in parse(line, fillers)),
                     entry.get("fixed", False), tuple(entry.get("asked", ())), entry.get("kind", ""),
-                    entry.get("weak", False),
+                    entry.get("weak", False), entry.get("figurative", False),
                     language,
                 )
             )  # fmt: skip

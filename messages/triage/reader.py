@@ -29,11 +29,15 @@ RED_FLAG, EMERGENCY, ANYBODY = 0, 1, 2
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What the learned reader makes of a text. ``urgency`` is what it raises to (``none`` raises nothing);
-    ``is_none`` says that nobody needs to read it, above a margin calibrated on voices it had never seen."""
+    ``is_none`` says that nobody needs to read it, above a margin calibrated on voices it had never seen;
+    ``margin``: log-odds above where urgent begins; ``harmless``: all but certainly no red flag, whatever
+    single words sound like."""
 
     urgency: Urgency
     is_none: bool
     weighed: tuple[Weight, ...] = ()
+    margin: float = 0.0
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Model:
     urgent_from: float
     emergency_from: float
     none_below: float
+    harmless_below: float
     word_sums: dict[tuple[str, str], tuple[int, int]]
 
 
@@ -82,6 +87,7 @@ def load(folder: Path) -> Model:
         urgent_from=about["urgent_from"],
         emergency_from=about["emergency_from"],
         none_below=about["none_below"],
+        harmless_below=about["harmless_below"],
         word_sums={},
     )
 
@@ -102,10 +108,11 @@ def weigh(
         return Reading(Urgency.NONE, False)
     total, count = _sum(known, read, asked, language)
     red_flag, emergency, anybody = _finish(known, total, count)
-    if red_flag >= known.urgent_from:
+    margin = red_flag - known.urgent_from
+    if margin >= 0:
         urgency = Urgency.EMERGENCY if emergency >= known.emergency_from else Urgency.URGENT
-        return Reading(urgency, False, _weighed(known, read, asked, total, count))
-    return Reading(Urgency.NONE, anybody < known.none_below)
+        return Reading(urgency, False, _weighed(known, read, asked, total, count), margin)
+    return Reading(Urgency.NONE, anybody < known.none_below, (), margin, red_flag < known.harmless_below)
 
 
 def scores(text: str, asked: str | None, language: str | None) -> tuple[float, float, float]:
@@ -117,15 +124,11 @@ def scores(text: str, asked: str | None, language: str | None) -> tuple[float, f
 def _sum(known: Model, read: list[str], asked: str | None, language: str | None) -> tuple[int, int]:
     """The packed sum of all weights present, and of how many features."""
     question = (asked or "") + ":"
-    total, count = 0, 0
-    packed = known.packed
-    for signal in text_signals(read, question, language):
-        weight = packed.get(signal)
-        if weight is not None:
-            total += weight
-            count += 1
+    packed, word_sums = known.packed, known.word_sums
+    present = packed.keys() & text_signals(read, question, language)
+    total, count = sum(map(packed.__getitem__, present)), len(present)
     for word in set(read):
-        some, many = known.word_sums.get((word, question)) or _word_sum(known, word, question)
+        some, many = word_sums.get((word, question)) or _word_sum(known, word, question)
         total += some
         count += many
     return total, count

@@ -162,6 +162,7 @@ def _denied_before(hit: Hit, hits: list[Hit], cues: dict[str, list[Span]], match
             return not _answers_first(index, hit, matches)
         if index in covered and not _inside(hit, covered[index]):
             other = covered[index]
+            linked = linked or index in links  # a long finding may hold the "and" itself
             carried = linked or index + 1 in ends_of or other.end >= hit.start
             return other.status == "denied" and carried and not (linked and own)
         if words[index] in (",", "/", "-", "&") or index in links:

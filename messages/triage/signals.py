@@ -89,13 +89,13 @@ def classes_in(read: list[str]) -> list[frozenset[str]]:
 
 
 def word_signals(word: str, question: str) -> list[str]:
-    """The features of one word: itself, with the question asked, and its beginnings of two to four letters,
-    so that endings and late typos count less."""
-    return [
-        "w=" + word,
-        "a=" + question + word,
-        *("c=" + word[:size] for size in (2, 3, 4) if size <= len(word)),
-    ]
+    """The features of one word: itself, with the question asked, its beginnings of two to four letters and
+    the four-letter pieces inside longer ones, so that endings and typos count less."""
+    found = ["w=" + word, "a=" + question + word]
+    found += ["c=" + word[:size] for size in (2, 3, 4) if size <= len(word)]
+    if len(word) >= 5 and word.isalpha():
+        found += dict.fromkeys(["g=" + word[start : start + 4] for start in range(1, len(word) - 3)])
+    return found
 
 
 def text_signals(read: list[str], question: str, language: str | None) -> set[str]:
@@ -113,19 +113,27 @@ def text_signals(read: list[str], question: str, language: str | None) -> set[st
 
 def _class_signals(read: list[str], question: str, found: set[str]) -> None:
     known = classes_in(read)
-    last = len(read) - 1
+    after, before = [*read[1:], ""], ["", *read[:-1]]
     recent: list[tuple[int, frozenset[str]]] = []
     for place, names in enumerate(known):
         if not names:
             continue
-        for name in names:
-            found.add("k=" + name)
-            found.add("k=" + question + name)
-            if place < last:
-                found.add(name + ">" + read[place + 1])
-            if place:
-                found.add(read[place - 1] + ">" + name)
+        found.update(_class_names(names, question))
+        if after[place]:
+            found.update([name + ">" + after[place] for name in names])
+        if place:
+            found.update([before[place] + ">" + name for name in names])
         recent = [pair for pair in recent if place - pair[0] <= REACH]
         recent.append((place, names))
         for _, others in recent:
-            found.update([a + "+" + b if a < b else b + "+" + a for a in others for b in names if a != b])
+            found.update(_pairs(others, names))
+
+
+@lru_cache(10_000)
+def _class_names(names: frozenset[str], question: str) -> tuple[str, ...]:
+    return tuple(["k=" + name for name in names] + ["k=" + question + name for name in names])
+
+
+@lru_cache(30_000)
+def _pairs(some: frozenset[str], others: frozenset[str]) -> tuple[str, ...]:
+    return tuple(a + "+" + b if a < b else b + "+" + a for a in some for b in others if a != b)
