@@ -73,7 +73,7 @@ def _is_proved(
             right = use_code(session, code[0], member, code[1], now) or use_recovery_code(
                 session, code[0], member.id, code[1], now
             )
-        if not right:
+        if not right and not refused:
             sign_in_tries.note(session, tried, now, good=False)
             audit.record(
                 session, now=now, actor=member.email, action="refuse password", address=address,
@@ -110,8 +110,9 @@ def sign_in(
         session.commit()  # checking takes a tenth of a second: hold no lock meanwhile
         good = verify(stored, password) and not refused
         if not good or member is None:
-            sign_in_tries.note(session, tried, now, good=False)
-            audit.record(session, now=now, actor="unknown", action="refuse sign-in", address=address)
+            if not refused:  # a flood must not fill the tables: beyond the count nothing is written
+                sign_in_tries.note(session, tried, now, good=False)
+                audit.record(session, now=now, actor="unknown", action="refuse sign-in", address=address)
             session.commit()
             raise SignInRefused
         if is_stale(stored or ""):
@@ -159,11 +160,12 @@ def enter_with_code(
             not refused and not by_app and use_recovery_code(session, secret_key, member.id, code, now)
         )
         if not (by_app or by_recovery) or use_link(session, step, now, "code") is None:
-            sign_in_tries.note(session, tried, now, good=False)
-            audit.record(
-                session, now=now, actor="unknown", action="refuse code", address=address,
-                subject_kind="member", subject_id=member.id,
-            )  # fmt: skip
+            if not refused:
+                sign_in_tries.note(session, tried, now, good=False)
+                audit.record(
+                    session, now=now, actor="unknown", action="refuse code", address=address,
+                    subject_kind="member", subject_id=member.id,
+                )  # fmt: skip
             session.commit()
             raise SignInRefused
         sign_in_tries.note(session, tried, now, good=True)

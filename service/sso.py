@@ -146,7 +146,7 @@ def _first_time(
     """The member with this e-mail, or a new one, tied to the subject; None when tied to another subject."""
     member = session.exec(select(Member).where(Member.email == email.strip().lower())).first()
     if member is None:
-        shown = " ".join(name.split())[:80]
+        shown = " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())[:80]
         member = accounts.add_member(session, now=now, email=email, name=shown, role=role, actor=ACTOR)
     elif member.sso_subject is not None:
         return None

@@ -5,7 +5,7 @@ from sqlmodel import select
 
 from service import accounts, sign_in_tries
 from service.db import session_on
-from service.models import AuditEvent, Member, MemberSession, OnCallShift
+from service.models import AuditEvent, Member, MemberSession, OnCallShift, SignInAttempt
 from service.runtime import Runtime
 from tests.conftest import SetClock
 
@@ -74,6 +74,14 @@ def test_guessing_is_throttled_per_address_and_email_and_time_heals_it(runtime: 
             sign_in(runtime, password="wrong wrong wrong")
     with pytest.raises(accounts.SignInRefused):
         sign_in(runtime)
+    with session_on(runtime.engine) as session:
+        written = len(session.exec(select(SignInAttempt)).all()), len(session.exec(select(AuditEvent)).all())
+    for _ in range(3):
+        with pytest.raises(accounts.SignInRefused):
+            sign_in(runtime, password="wrong wrong wrong")
+    with session_on(runtime.engine) as session:
+        now = len(session.exec(select(SignInAttempt)).all()), len(session.exec(select(AuditEvent)).all())
+    assert now == written, "beyond the count a flood writes nothing"
     assert sign_in(runtime, address="10.0.0.2"), "another address is not locked out by a stranger's guesses"
     clock.advance(minutes=16)
     assert sign_in(runtime)

@@ -37,7 +37,7 @@ SHAPES = {
 }
 # Every page on a desk; on a phone and in the dark those that are used there.
 SHOWN = {
-    "phone": ("queue", "escalation", "patients", "patient", "enroll", "on-call", "phone"),
+    "phone": ("queue", "escalation", "patients", "patient", "enroll", "on-call", "phone", "security"),
     "dark": ("queue", "escalation", "patient", "scoreboard", "phone"),
 }
 EMAIL, PASSWORD = "kim@lakeside.example", "demo-lakeside-care"
@@ -89,6 +89,7 @@ def addresses(page: Page, base: str) -> dict[str, str]:
         "audit": "/audit",
         "clinic": "/settings",
         "me": "/me",
+        "security": "/me/security",
         "phones": "/phones",
         "phone": "/phones/+13125550101",
     }
