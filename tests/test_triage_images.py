@@ -80,3 +80,31 @@ def test_an_image_goes_to_a_person_tomorrow_never_to_nobody() -> None:
 )
 def test_a_list_of_denials_ends_where_a_sentence_of_ones_own_begins(text: str) -> None:
     assert assess(text, "symptoms").urgency >= Urgency.URGENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mwen pa santi pye mwen",
+        "pye mwen mouri",
+        "nie czuję nogi",
+        "noga mi nie działa",
+        "ich kann mein bein nicht bewegen",
+        "ich habe schmerzen in der brust",
+        "minha perna não mexe mais",
+        "non riesco a muovere la gamba",
+        "je n'arrive plus à bouger la jambe",
+        "tôi không cử động được chân",
+        "chân tôi tê",
+        "hindi ko maigalaw ang paa ko",
+        "не чувствую ногу",
+        "我的腿动不了",
+        "다리에 감각이 없어요",
+        "لا أشعر بساقي",
+        "mera pair sunn hai",
+    ],
+)
+def test_a_language_nobody_taught_us_goes_to_a_person(text: str) -> None:
+    for asked in (None, "general", "symptoms", "pain"):
+        assert assess(text, asked, "en").urgency >= Urgency.ROUTINE
+        assert assess(text, asked, "es").urgency >= Urgency.ROUTINE

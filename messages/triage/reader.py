@@ -24,6 +24,8 @@ FOLDER = Path(__file__).parent
 OFFSET = 128
 """Added to each weight (one signed byte) so that it is never negative inside the long integer."""
 RED_FLAG, EMERGENCY, ANYBODY = 0, 1, 2
+FAMILIAR = 0.6
+"""Share of the words that must be known before a text may be left to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,15 @@ def weigh(
     if margin >= 0:
         urgency = Urgency.EMERGENCY if emergency >= known.emergency_from else Urgency.URGENT
         return Reading(urgency, False, _weighed(known, read, asked, total, count), margin)
-    return Reading(Urgency.NONE, anybody < known.none_below, (), margin, red_flag < known.harmless_below)
+    quiet = anybody < known.none_below and _is_familiar(known, read)
+    return Reading(Urgency.NONE, quiet, (), margin, red_flag < known.harmless_below)
+
+
+def _is_familiar(known: Model, read: list[str]) -> bool:
+    """Whether enough of the words were ever learned from: of a language it does not know ("noga mi nie
+    dziala") the reader can say nothing, least of all that nobody need look."""
+    spoken = [word for word in read if word.isalpha()]
+    return sum("w=" + word in known.packed for word in spoken) >= FAMILIAR * len(spoken)
 
 
 def scores(text: str, asked: str | None, language: str | None) -> tuple[float, float, float]:
