@@ -1,11 +1,12 @@
 """Commands about what is kept: retention, legal holds, handing out one patient's record."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.commands import app, fail, running
+from service.commands import app, audit_app, fail, running
 
 ACTOR = "command line"
 retention_app = typer.Typer(help="What is deleted when.", no_args_is_help=True)
@@ -120,6 +121,38 @@ def patient_export(
     except OSError as error:
         raise fail(f"{file} cannot be written: {error.strerror}.") from error
     typer.echo(f"{file}: {len(content)} bytes. It holds health information: keep it safe, delete it after.")
+
+
+@audit_app.command("export")
+def audit_export(
+    since: Annotated[str, typer.Option(help="RFC 3339, or a day of UTC.")] = "",
+    until: Annotated[str, typer.Option(help="Up to then, left out.")] = "",
+    fmt: Annotated[str, typer.Option("--format", help="jsonl or csv")] = "jsonl",
+) -> None:
+    """Write the audit trail to standard output, oldest first. Noted in the trail itself."""
+    from service.audit_search import FORMATS, Wanted, condition, export, note_export
+    from service.serving import prepare_database
+
+    if fmt not in FORMATS:
+        raise typer.BadParameter(f"--format is one of {', '.join(FORMATS)}.")
+    wanted = Wanted(since=_moment(since), until=_moment(until))
+    with running(needs_key=False) as runtime:
+        prepare_database(runtime)
+        note_export(runtime, wanted, now=runtime.clock(), actor=ACTOR, fmt=fmt)
+        for part in export(runtime, condition(wanted), fmt):
+            typer.echo(part, nl=False)
+
+
+def _moment(given: str) -> datetime | None:
+    if not given:
+        return None
+    try:
+        at = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{given} is not a time: write 2027-03-12T08:00:00Z or 2027-03-12."
+        ) from error
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @patient_app.callback()

@@ -37,10 +37,14 @@ def cell(value: Any) -> str:
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(columns: Sequence[str], content: Iterable[Sequence[Any]]) -> str:
     """A CSV file, every cell guarded and quoted."""
+    return rows([columns]) + rows(content)
+
+
+def rows(content: Iterable[Sequence[Any]]) -> str:
+    """Lines of a CSV file."""
     made = io.StringIO(newline="")
     writer = csv.writer(made, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([cell(value) for value in row] for row in rows)
+    writer.writerows([cell(value) for value in row] for row in content)
     return made.getvalue()

@@ -118,6 +118,7 @@ TABLE = {
     "POST /members/links/{link_id}/revoke": ADMIN,
     "POST /members/{member_id}/disable": ADMIN,
     "GET /audit": ADMIN,
+    "GET /audit/export": ADMIN,
     "GET /scoreboard": MEMBER,
     "GET /settings": MEMBER,
     "GET /settings/edit": ADMIN,

@@ -4,6 +4,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from service.web import (
+    audit_page,
     enroll_page,
     escalation_page,
     link_pages,
@@ -50,7 +51,8 @@ def static(request: Request, path: str, v: str = "") -> Response:
 
 MODULES = (
     sign_in, sso_pages, link_pages, security_pages, live, queue, escalation_page, patient_pages,
-    picture_pages, record_pages, enroll_page, team_pages, member_page, report_pages, site_page,
+    picture_pages, record_pages, enroll_page, team_pages, member_page, audit_page, report_pages,
+    site_page,
 )  # fmt: skip
 
 for module in MODULES:

@@ -1,26 +1,24 @@
 """The team: who is on call, who may sign in, what was looked at and done."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import RedirectResponse, Response
-from sqlmodel import col, or_, select
+from sqlmodel import select
 
 from service import accounts, member_links, oncall, oncall_week
 from service.db import session_on
-from service.models import ROLES, AuditEvent, Member, MemberSession, OnCallShift
+from service.models import ROLES, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
-from service.sight import audit_in_sight
 from service.web import on_call_week
-from service.web.doors import Administering, AdminLooking, Caring, Desk, PageRoute, SignedIn, peoples_clock
+from service.web.doors import Administering, Caring, Desk, PageRoute, SignedIn, peoples_clock
 from service.web.member_page import another, the_member
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 DAYS_SHOWN = 14
-AUDIT_PER_PAGE = 100
 
 
 @router.get("/on-call")
@@ -200,38 +198,3 @@ def disable(desk: Administering, member_id: str) -> Response:
             session, stored, now=desk.now, actor=desk.member.email, disabled=stored.disabled_at is None
         )
     return RedirectResponse("/members", 303)
-
-
-@router.get("/audit")
-def audit_trail(
-    desk: AdminLooking,
-    q: Annotated[str, Query(max_length=80)] = "",
-    before: Annotated[str, Query(max_length=80)] = "",
-) -> Response:
-    """Who looked at what and did what, newest first."""
-    query = select(AuditEvent).order_by(col(AuditEvent.at).desc(), col(AuditEvent.id).desc())
-    query = query.where(audit_in_sight(desk.sight, desk.member.email))
-    words = q.strip()
-    if words:
-        likeness = "%" + words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(
-            or_(
-                col(AuditEvent.actor).ilike(likeness, escape="\\"),
-                col(AuditEvent.action).ilike(likeness, escape="\\"),
-                col(AuditEvent.subject_id) == words,
-            )
-        )
-    stamp, _, event_id = before.partition("|")
-    if event_id:
-        try:
-            at = datetime.fromisoformat(stamp.replace(" ", "+"))
-        except ValueError as error:
-            raise HTTPException(404) from error
-        if at.tzinfo is None:
-            raise HTTPException(404)
-        earlier = (col(AuditEvent.at) == at) & (col(AuditEvent.id) < event_id)
-        query = query.where(or_(col(AuditEvent.at) < at, earlier))
-    events = desk.session.exec(query.limit(AUDIT_PER_PAGE + 1)).all()
-    more = f"{events[-2].at.isoformat()}|{events[-2].id}" if len(events) > AUDIT_PER_PAGE else None
-    desk.looked("view audit trail", "audit")
-    return desk.page("audit.html", events=events[:AUDIT_PER_PAGE], more=more, q=q)
