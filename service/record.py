@@ -11,6 +11,7 @@ from sqlmodel import Session
 from service.models import Patient, PhoneState, metadata
 
 ROOT = "patients"
+INDEXES = ("patient_words",)  # keyed hashes to find patients by
 Conditions = dict[str, ColumnElement[bool]]
 
 
@@ -53,8 +54,7 @@ def rows_of(session: Session, table: Table, condition: ColumnElement[bool]) -> l
     order = [table.c[name] for name in ("at", "created_at", "opened_at", "received_at") if name in table.c]
     found = session.execute(select(table).where(condition).order_by(*order, *table.primary_key.columns))
     return [
-        {name: value for name, value in row.items() if not isinstance(value, bytes)}
-        for row in found.mappings()
+        {name: value for name, value in row.items() if not name.endswith("_hash")} for row in found.mappings()
     ]
 
 
@@ -65,7 +65,11 @@ def everything(session: Session, patient_id: str) -> dict[str, list[dict[str, An
     replies, read = metadata.tables["replies"], metadata.tables["assessments"]
     theirs = select(read.c.reply_id).where(read.c.patient_id == patient_id)
     conditions["replies"] = or_(conditions["replies"], replies.c.id.in_(theirs))
-    return {name: rows_of(session, metadata.tables[name], where) for name, where in conditions.items()}
+    return {
+        name: rows_of(session, metadata.tables[name], where)
+        for name, where in conditions.items()
+        if name not in INDEXES
+    }
 
 
 def count(session: Session, patient_id: str) -> dict[str, int]:
