@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from messages.triage import assess
-from messages.triage.assess import without_courtesy
+from messages.triage.clauses import without_courtesy
 from messages.urgency import Urgency
 
 FLAGS = Path(__file__).parent / "bank" / "redflags.json"

@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 sys.path.insert(0, str(ROOT))
 
-from messages.triage.assess import LEANS, as_image
+from messages.triage.assess import LEANS, NOT_NOW, as_image
 from messages.triage.reader import OFFSET
 from messages.triage.rules import read_rules
 from messages.triage.signals import text_signals, word_signals, words
@@ -58,6 +58,9 @@ class Examples:
         self.image = np.array([as_image(one) is not one for one in readings])
         self.unknown = np.array(
             [not one.understood and all(f.status == "denied" for f in one.findings) for one in readings]
+        )
+        self.not_now = np.array(
+            [bool(one.findings) and all(f.status in NOT_NOW for f in one.findings) for one in readings]
         )
         self.signals = [_signals(row) for row in of]
         self.wanted, self.counted = self._targets()
@@ -146,12 +149,9 @@ def together(examples: Examples, scored: np.ndarray, cut: tuple[float, float, fl
     rules = np.where(examples.image & (scored[:, 0] < cut[3]), 1, examples.rules)
     leaning = np.where(scored[:, 0] >= cut[0] + LEANS, examples.unsure, 0)
     level = np.maximum.reduce([reader, rules, leaning])
-    level[
-        examples.unknown
-        & (level < 2)
-        & ((examples.unsure == 0) | (scored[:, 0] < cut[3]))
-        & (scored[:, 2] < cut[2])
-    ] = 0
+    sure = scored[:, 0] < cut[3]
+    opened = (examples.unknown | (examples.not_now & sure)) & ((examples.unsure == 0) | sure)
+    level[opened & (level < 2) & (scored[:, 2] < cut[2])] = 0
     return level
 
 

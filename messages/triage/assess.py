@@ -1,7 +1,6 @@
 """Rules and learned reader, put together so that the result always fails towards a person."""
 
 import importlib
-import re
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
@@ -10,32 +9,18 @@ from messages.reply import reaction_to
 from messages.triage.answers import yes_or_no
 from messages.triage.assessment import Assessment, Context, Finding, RuleReading, Weight
 from messages.triage.catalogue import catalogue
+from messages.triage.clauses import COURTESY, WORD, clauses, main_pieces, without_courtesy
 from messages.triage.rules import read_rules
 from messages.urgency import Urgency, worst
 
 WORDS_LEFT = 5
-MOST_PIECES = 4
-MAIN_CLAUSE = 0.5
-MOST_CLAUSES = 8
+NOT_NOW = ("denied", "other_person", "past")
+"""What the rules may have found in a text that is left to nobody: the mule's lame leg, a fall in 1998."""
 SCENE_WORDS = 5
 """Words beside those of the rules that make an image of them."""
 LEANS, LOUD, CHATTER = -0.75, 3.0, -8.0
 """Log-odds from where the reader calls a text urgent: nearly so; so plainly that a clause speaks for all; so
 far below that no clause does."""
-CLAUSE_END = re.compile(r"[.,;:!?\n]+\s*")
-CLAUSE = re.compile(
-    r"[.,;:!?\n]+\s*|\s+(?:but|and|n|then|so|though|pero|y|e|aunque|luego|entonces)\s+", re.IGNORECASE
-)
-WORD = re.compile(r"\w+")
-COURTESY = frozenset(
-    (
-        "ok okay k hi hello hey hiya dear good morning afternoon evening thanks thank you thx ty tysm many "
-        "again so much a lot bye goodbye please pls plz call me ring let know doc doctor dr nurse there god "
-        "bless take care sorry and hola buenos buenas dias días tardes noches oiga señorita senorita "
-        "doctora gracias muchas mil por favor porfa fa llámeme llameme llámenme llamenme saludos "
-        "bendiciones adios adiós dios los bendiga"
-    ).split()
-)
 
 
 class Reading(Protocol):
@@ -144,14 +129,6 @@ def _as_denial(
     return rules
 
 
-def without_courtesy(text: str) -> str:
-    """``text`` without the clauses that only greet, thank or ask for a call; the text itself when nothing is
-    left then."""
-    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
-    kept = [clause for clause in clauses if not COURTESY.issuperset(WORD.findall(clause.lower()))]
-    return ", ".join(kept) if kept and len(kept) < len(clauses) else text
-
-
 def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading, weigh: Weigh) -> Heard:
     """What the reader says of the whole text and, where it raised nothing there, of its parts.
 
@@ -190,26 +167,6 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
 def _noticed(rules: RuleReading) -> bool:
     """Whether the rules saw anything that could matter, if only below the level at which one fires."""
     return bool(rules.unsure or rules.findings) or any(one.startswith("hint:") for one in rules.features)
-
-
-def clauses(text: str, words: int = 2) -> list[str]:
-    """The clauses of at least so many words, when there are several: at most MOST_CLAUSES, so that reading
-    stays linear."""
-    found = [one.strip() for one in CLAUSE.split(text) if one and len(one.split()) >= words]
-    return [one for one in dict.fromkeys(found) if one != text][:MOST_CLAUSES]
-
-
-def main_pieces(text: str, unsure: tuple[Finding, ...]) -> list[str]:
-    """The text without clauses of mere courtesy, and clauses that are most of it and hold unsure words, when
-    these differ from the text itself. At most MOST_PIECES."""
-    parts = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
-    found = [
-        clause
-        for clause in parts
-        if len(clause) >= MAIN_CLAUSE * len(text) and any(finding.words in clause for finding in unsure)
-    ]
-    bare = without_courtesy(text)
-    return [piece for piece in dict.fromkeys([bare, *found]) if piece != text][:MOST_PIECES]
 
 
 def as_image(rules: RuleReading) -> RuleReading:
@@ -251,15 +208,19 @@ def combine(rules: RuleReading, heard: Heard) -> Assessment:
     unsure = _unsure_urgency(rules)
     if heard.urgency >= Urgency.URGENT or (heard.leans and unsure >= Urgency.URGENT):
         return _assessment(rules, worst(heard.urgency, unsure), True, heard.weighed, rules.unsure)
-    unknown = not rules.understood and all(finding.status == "denied" for finding in rules.findings)
-    if (
-        unknown
-        and heard.quiet
-        and heard.urgency is Urgency.NONE
-        and (heard.harmless or not _unsure_present(rules))
-    ):
+    if heard.quiet and heard.urgency is Urgency.NONE and _leaves_open(rules, heard.harmless):
         return Assessment(Urgency.NONE, True, rules.findings, rules.answer, _version(), heard.weighed)
     return _assessment(rules, heard.urgency, rules.understood, heard.weighed)
+
+
+def _leaves_open(rules: RuleReading, harmless: bool) -> bool:
+    """Whether the rules know nothing of the text that a person should see. What they found in somebody else
+    or long ago, and words they were unsure of, need a reader that is all but certain."""
+    if not harmless and _unsure_present(rules):
+        return False
+    if harmless and rules.findings and all(finding.status in NOT_NOW for finding in rules.findings):
+        return True
+    return not rules.understood and all(finding.status == "denied" for finding in rules.findings)
 
 
 def _told_whole(text: str, rules: RuleReading) -> bool:
