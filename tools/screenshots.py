@@ -37,8 +37,18 @@ SHAPES = {
 }
 # Every page on a desk; on a phone and in the dark those that are used there.
 SHOWN = {
-    "phone": ("queue", "escalation", "patients", "patient", "enroll", "on-call", "phone", "security"),
-    "dark": ("queue", "escalation", "patient", "scoreboard", "phone"),
+    "phone": (
+        "queue",
+        "escalation",
+        "patients",
+        "patient",
+        "picture",
+        "enroll",
+        "on-call",
+        "phone",
+        "security",
+    ),
+    "dark": ("queue", "escalation", "patient", "on-call", "scoreboard", "clinic-edit", "phone"),
 }
 EMAIL, PASSWORD = "kim@lakeside.example", "demo-lakeside-care"
 
@@ -75,6 +85,10 @@ def addresses(page: Page, base: str) -> dict[str, str]:
     escalation = known.locator(".row-who a").get_attribute("href") or "/"
     page.goto(base + escalation)
     patient = page.get_attribute("h1 a", "href") or "/patients"
+    page.goto(f"{base}/")
+    sender = page.locator("[data-row]", has_text="Ruth Okafor").locator(".row-who a")  # she sent a picture
+    page.goto(base + (sender.get_attribute("href") or "/"))
+    picture = page.locator("[data-picture]").first.get_attribute("href") or "/"
     return {
         "queue": "/",
         "escalation": escalation,
@@ -88,6 +102,8 @@ def addresses(page: Page, base: str) -> dict[str, str]:
         "members": "/members",
         "audit": "/audit",
         "clinic": "/settings",
+        "clinic-edit": "/settings/edit",
+        "picture": picture,
         "me": "/me",
         "security": "/me/security",
         "phones": "/phones",

@@ -186,7 +186,7 @@
   });
 
   // ---- drafts: what was typed survives an expired session and a lost race, on this tab only
-  const draftKey = (field) => `draft:${here}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
+  const draftKey = (field) => `draft:${body.dataset.who}:${here}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
   const keepDraft = (event) => { const field = event.target; if (field.matches("[data-draft]")) sessionStorage.setItem(draftKey(field), field.value); };
   const restoreDrafts = () => {
     for (const field of all("[data-draft]")) {
@@ -195,6 +195,11 @@
       if (find("[data-acted]")) sessionStorage.removeItem(draftKey(field));
     }
   };
+  // Who signs out leaves nothing behind for the next person at this desk.
+  document.addEventListener("submit", (event) => {
+    if (event.target.getAttribute("action") !== "/sign-out") return;
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
+  });
   document.addEventListener("input", keepDraft);
   // A translation belongs to the words it was made of: words that were changed have none.
   document.addEventListener("input", (event) => {
