@@ -67,7 +67,7 @@ def test_the_scoreboard_counts_and_names_nobody(runtime: Runtime):
     text(runtime, ANA, "my foot is numb")
     page = browser_of(runtime).text("/scoreboard")
     assert "Ana Doe" not in page and "my foot" not in page
-    assert page.count('<svg class="plot"') == 2 and "<caption" not in page
+    assert page.count('<svg class="plot bars"') == 2 and "<caption" not in page
 
 
 def test_protocols_are_shown_as_they_are_sent(runtime: Runtime):
