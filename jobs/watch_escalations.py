@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case
 from sqlmodel import Session, col, exists, or_, select
 
 from messages.urgency import Urgency
-from service import escalation_rows, escalations, inbox, marks, paging
+from service import escalation_rows, escalations, inbox, marks, paging, teams
 from service.db import session_on
 from service.models import Enrollment, Escalation, Reply, StoredAssessment
 from service.runtime import Runtime
@@ -30,9 +30,10 @@ def run(runtime: Runtime, now: datetime) -> dict[str, int]:
         "unread": _read_forgotten(runtime, now),
         "without_escalation": _open_missing(runtime, now),
         "clocks": _restart_clocks(runtime, now),
+        "strays": teams.bring_home(runtime, now),
         "long_pauses": _note_long_pauses(runtime, now),
     }
-    repairs = counts["unread"] + counts["without_escalation"] + counts["clocks"]
+    repairs = sum(count for name, count in counts.items() if name != "long_pauses")
     if repairs:
         with session_on(runtime.engine) as session:
             marks.set_mark(session, "auditor:repairs", now, add=repairs)

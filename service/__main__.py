@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import commands_accounts, commands_backup, commands_record
+from service import commands_accounts, commands_backup, commands_record, commands_team, commands_token
 from service.commands import app, fail, running
 
 if TYPE_CHECKING:
     from service.runtime import Runtime
 
 # Each adds its commands to the app when it is imported.
-PARTS = (commands_accounts, commands_backup, commands_record)
+PARTS = (commands_accounts, commands_backup, commands_record, commands_team, commands_token)
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from messages.protocol import ProtocolError
 from messages.site import SiteError
-from service import checkup_keys, marks, oncall
+from service import checkup_keys, marks, oncall, teams
 from service.carriers import CarrierError
 from service.db import current_revision, newest_revision, reading
 from service.enrollments import running_count
@@ -21,6 +21,7 @@ from service.page_answers import blocked_members
 from service.readiness import TICKED_WITHIN, last_tick, reasons_not_ready
 from service.runtime import Clock, Runtime, make_runtime
 from service.settings import Settings, SettingsError, load_settings, require_secret_key
+from service.sight import EVERYTHING, has_one_team, teams_in_sight
 
 MOST_SKEW = timedelta(seconds=5)
 LOOK_AHEAD = timedelta(days=7)
@@ -196,13 +197,31 @@ def _people(session: Session, runtime: Runtime) -> Iterator[Finding]:
     for member in blocked_members(session):
         said = f"{member.name}'s phone refuses our pages (texted STOP): they must text START to our number."
         yield Finding(True, said)
+    for said in teams.faults(session) if not has_one_team(session) else ():
+        yield Finding(True, said)
     gaps = oncall.gaps(session, runtime.site, now, now + LOOK_AHEAD)
+    if gaps and not has_one_team(session):  # the site's own shifts may have gaps that each team fills itself
+        yield from _gaps_of_teams(session, runtime, now)
+        return
     for gap in gaps[:5]:
         why = "nobody is on call" if gap.why == "nobody" else "nobody on call has a phone that can be paged"
         when = f"from {gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%Y-%m-%d %H:%M} UTC"
         yield Finding(True, f"Tier {gap.tier}: {why} {when}: add a shift on the page On call.")
     if not gaps:
         yield Finding(False, "Somebody is on call at every hour of the next 7 days.")
+
+
+def _gaps_of_teams(session: Session, runtime: Runtime, now: datetime) -> Iterator[Finding]:
+    """The first gap of each team that neither its own shifts nor those of the site fill."""
+    found = False
+    for team in teams_in_sight(session, EVERYTHING):
+        for gap in oncall.gaps(session, runtime.site, now, now + LOOK_AHEAD, team.id)[:1]:
+            found = True
+            said = f"Tier {gap.tier} of the team {team.name}: nobody can be paged from "
+            said += f"{gap.starts_at:%Y-%m-%d %H:%M} to {gap.ends_at:%Y-%m-%d %H:%M} UTC"
+            yield Finding(True, f"{said}: add a shift on the page On call.")
+    if not found:
+        yield Finding(False, "In every team somebody is on call at every hour of the next 7 days.")
 
 
 def _webhooks(session: Session, now: datetime) -> Iterator[Finding]:

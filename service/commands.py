@@ -28,11 +28,9 @@ app = typer.Typer(
 )
 protocol_app = typer.Typer(help="Look at the monitoring plans.", no_args_is_help=True)
 member_app = typer.Typer(help="People of the care team.", no_args_is_help=True)
-token_app = typer.Typer(help="Keys for programs.", no_args_is_help=True)
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(protocol_app, name="protocol")
 app.add_typer(member_app, name="member")
-app.add_typer(token_app, name="token")
 app.add_typer(db_app, name="db")
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
@@ -209,18 +207,21 @@ def member_add(
     phone: Annotated[str | None, typer.Option(help="Mobile number for pages, E.164.")] = None,
     on_call: Annotated[int | None, typer.Option(min=1, max=9, help="Holds that tier always.")] = None,
     password_stdin: Annotated[bool, typer.Option("--password-stdin")] = False,
+    team: Annotated[str | None, typer.Option(help="Where they work, if the site has several.")] = None,
 ) -> None:
     """Add a person of the care team. Without --password-stdin a password is asked for on the terminal."""
     from service.accounts import AccountError, add_member
     from service.db import session_on
     from service.serving import prepare_database
+    from service.teams import TeamError, join, team_named
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _asked_password()
     with running(needs_key=False) as runtime:
         prepare_database(runtime)
         with session_on(runtime.engine) as session:
             try:
-                add_member(
+                works_in = team_named(session, team) if team else None
+                added = add_member(
                     session,
                     now=runtime.clock(),
                     email=email,
@@ -230,6 +231,12 @@ def member_add(
                     password=password,
                     on_call=on_call,
                 )
+                if works_in is not None:
+                    join(
+                        session, now=runtime.clock(), member=added, team_id=works_in.id, actor="command line"
+                    )
+            except TeamError as error:
+                raise fail(f"--team {error}") from error
             except AccountError as error:
                 raise fail(error) from error
     typer.echo(f"Added {email} as {role}.")
@@ -239,47 +246,6 @@ def _asked_password() -> str | None:
     if not sys.stdin.isatty():
         return None
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-@token_app.command("add")
-def token_add(
-    name: str,
-    scope: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3660, help="Ends after so many days.")] = None,
-) -> None:
-    """Print a new token, once; only its hash is kept."""
-    from datetime import timedelta
-
-    from service.db import session_on
-    from service.serving import prepare_database
-    from service.tokens import TokenError, add_token
-
-    with running(needs_key=False) as runtime:
-        prepare_database(runtime)
-        now = runtime.clock()
-        ends = now + timedelta(days=days) if days else None
-        with session_on(runtime.engine) as session:
-            try:
-                typer.echo(add_token(session, now=now, name=name, scopes=scope, expires_at=ends))
-            except TokenError as error:
-                raise fail(error) from error
-
-
-@token_app.command("revoke")
-def token_revoke(name: str) -> None:
-    """End a token at once."""
-    from service.db import session_on
-    from service.serving import prepare_database
-    from service.tokens import TokenError, revoke_token
-
-    with running(needs_key=False) as runtime:
-        prepare_database(runtime)
-        with session_on(runtime.engine) as session:
-            try:
-                revoke_token(session, now=runtime.clock(), name=name)
-            except TokenError as error:
-                raise fail(error) from error
-    typer.echo(f"The token {name} is ended.")
 
 
 @db_app.command("upgrade")

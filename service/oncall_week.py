@@ -151,7 +151,7 @@ def change_shift(
     ends_at: datetime | None,
     override: bool,
 ) -> OnCallShift:
-    """Change a shift. Commits; raises ShiftError.
+    """Change a shift; whose team's it is stays. Commits; raises ShiftError.
 
     What has been is not rewritten: of a shift that runs, the part until ``now`` stays as it was held and the
     changed one begins now; one that is over cannot be changed.

@@ -148,6 +148,15 @@ def reply_in_sight(session: Session, sight: Sight, reply_id: str) -> Reply | Non
     return session.exec(select(Reply).where(Reply.id == reply_id, seen)).one_or_none()
 
 
+def message_in_sight(session: Session, sight: Sight, message_id: str) -> OutboundMessage | None:
+    """A text of ours to a patient (no page); None for an unknown id and for one out of sight."""
+    about = exists().where(col(Escalation.id) == OutboundMessage.escalation_id, sight.of_escalations())
+    strangers = and_(col(OutboundMessage.patient_id).is_(None), about)
+    seen = true() if sight.is_whole else or_(sight.has_patient(col(OutboundMessage.patient_id)), strangers)
+    wanted = select(OutboundMessage).where(OutboundMessage.id == message_id, OutboundMessage.kind != "page")
+    return session.exec(wanted.where(seen)).one_or_none()
+
+
 def phone_in_sight(session: Session, sight: Sight, phone: str) -> bool:
     """Whether a number is nobody's, or that of a patient in sight."""
     if sight.is_whole:
@@ -171,6 +180,9 @@ def audit_in_sight(sight: Sight, reader: str) -> ColumnElement[bool]:
         ),
         "escalation": exists().where(col(Escalation.id) == subject, sight.of_escalations()),
         "reply": exists().where(col(Reply.id) == subject, sight.has_patient(col(Reply.patient_id))),
+        "message": exists().where(
+            col(OutboundMessage.id) == subject, sight.has_patient(col(OutboundMessage.patient_id))
+        ),
     }
     return or_(
         col(AuditEvent.actor) == reader,

@@ -37,9 +37,11 @@ def add_token(
     name: str,
     scopes: Iterable[str] | None = None,
     expires_at: datetime | None = None,
+    teams: Iterable[str] | None = None,
     actor: str = audit.SYSTEM,
 ) -> str:
-    """Make a token and commit; returns it, once. Without ``scopes`` it may do everything the API offers.
+    """Make a token and commit; returns it, once. Without ``scopes`` it may do everything the API offers;
+    without ``teams`` (ids) it reaches the patients of all of them.
 
     Its name is the actor of what it does, so it may not look like a member's e-mail. Raises TokenError.
     """
@@ -58,7 +60,10 @@ def add_token(
     if expires_at is not None and expires_at <= now:
         raise TokenError("The token would have expired already; give a later time.")
     token = PREFIX + token_urlsafe(32)
-    row = ApiToken(name=name, token_hash=_hash(token), scopes=wanted, created_at=now, expires_at=expires_at)
+    row = ApiToken(
+        name=name, token_hash=_hash(token), scopes=wanted, created_at=now, expires_at=expires_at,
+        teams=sorted(set(teams)) if teams is not None else None,
+    )  # fmt: skip
     try:
         with session.begin_nested():
             session.add(row)
@@ -66,7 +71,7 @@ def add_token(
         raise TokenError(f"There is a token named {name!r} already; choose another name.") from error
     audit.record(
         session, now=now, actor=actor, action="add token", subject_kind="token", subject_id=row.id,
-        detail={"name": name, "scopes": wanted},
+        detail={"name": name, "scopes": wanted, "teams": row.teams},
     )  # fmt: skip
     session.commit()
     return token

@@ -247,3 +247,64 @@ def test_tests_are_flat_and_named() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
     deep = [path for path in (ROOT / "tests").rglob("test_*.py") if path.parent != ROOT / "tests"]
     assert deep == []
+
+
+PATIENTS_TABLES = {
+    "Patient", "Enrollment", "Escalation", "EscalationEvent", "PlanItem", "Reply", "StoredAssessment",
+    "OutboundMessage", "LabelledCase", "BreakGlass",
+}  # fmt: skip
+QUERIES = ("select", "get", "get_one", "exists", "update", "delete")
+# These work on a row that their caller has found with a sight.
+GIVEN_WHAT_WAS_SEEN = {
+    ("escalation_page", "_assessments"), ("live", "_texts"), ("live", "_course"),
+    ("patient_facts", "course_texts"), ("queue_rows", "_select"), ("queue_rows", "marks_of"),
+    ("talk", "conversation"), ("talk", "plan_lines"), ("talk", "pain_scores"), ("talk", "flag_times"),
+    ("trends", "readings"),
+}  # fmt: skip
+
+
+def reads_patients(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether a function makes a query about patients itself."""
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call):
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+            named = {part.id for given in call.args for part in ast.walk(given) if isinstance(part, ast.Name)}
+            if (
+                called in ("select", "get", "get_one", "exists", "update", "delete")
+                and named & PATIENTS_TABLES
+            ):
+                return True
+    return False
+
+
+def uses_a_sight(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether it has a sight to put into the query, or found the row through the desk, which has one."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and part.attr == "sight":
+            return True
+        if isinstance(part, ast.Name | ast.arg) and "sight" in (
+            getattr(part, "id", getattr(part, "arg", "")),
+        ):
+            return True
+        if isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
+            of = part.func.value
+            if isinstance(of, ast.Name) and of.id == "desk" and part.func.attr in FOUND_BY_THE_DESK:
+                return True
+    return False
+
+
+FOUND_BY_THE_DESK = ("patient", "escalation", "enrollment")
+
+
+def test_the_web_reads_patients_only_with_a_sight() -> None:
+    reading, blind = 0, set()
+    for name, (path, tree) in trees().items():
+        if not name.startswith("service.web."):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and reads_patients(node):
+                reading += 1
+                if not uses_a_sight(node):
+                    blind.add((path.stem, node.name))
+    assert blind == GIVEN_WHAT_WAS_SEEN
+    assert reading >= 20

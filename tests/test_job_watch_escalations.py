@@ -23,7 +23,7 @@ from tests.clinic import (
     the_escalation,
 )
 
-NOTHING = {"unread": 0, "without_escalation": 0, "clocks": 0, "long_pauses": 0}
+NOTHING = {"unread": 0, "without_escalation": 0, "clocks": 0, "strays": 0, "long_pauses": 0}
 
 
 def test_on_a_quiet_day_there_is_nothing_to_repair(runtime: Runtime, clock) -> None:

@@ -26,4 +26,4 @@ def test_every_test_named_in_the_security_page_exists() -> None:
 
 def test_gaps_are_named_as_such() -> None:
     words = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-    assert words.count("**gap**") >= 3 and "What is not built" in words
+    assert words.count("**gap**") >= 1 and "What is not built" in words

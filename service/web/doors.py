@@ -19,7 +19,6 @@ from starlette.datastructures import FormData
 from service import accounts
 from service.db import reading, session_on
 from service.runtime import Runtime
-from service.settings import is_loopback
 from service.sight import EVERYTHING, has_one_team, sight_of_member
 from service.web import render, seats
 from service.web.desk import Desk as Desk
@@ -183,9 +182,17 @@ def looking_as_admin(desk: Annotated[Desk, Depends(signed_in)]) -> Desk:
     return desk
 
 
+def looking_to_act(desk: Annotated[Desk, Depends(signed_in)]) -> Desk:
+    """A page that is only for those who may act."""
+    if not desk.may_act:
+        raise HTTPException(403, desk.t("Your role may look but not act. Ask an admin to change it."))
+    return desk
+
+
 AtTheDoor = Annotated[Desk, Depends(at_the_door)]
 ActingAtTheDoor = Annotated[Desk, Depends(acting_at_the_door)]
 SignedIn = Annotated[Desk, Depends(signed_in)]
+CareLooking = Annotated[Desk, Depends(looking_to_act)]
 PerhapsSignedIn = Annotated[Desk | None, Depends(perhaps_signed_in)]
 Acting = Annotated[Desk, Depends(acting)]
 Caring = Annotated[Desk, Depends(caring)]
@@ -225,15 +232,3 @@ def error_page(request: Request, error: HTTPException) -> Response:
         language=chosen(request.headers.get("accept-language")),
         zone=runtime.site.timezone,
     )
-
-
-def is_local_phone_visit(request: Request) -> bool:
-    """Whether the simulated phones may be used without signing in: a simulator bound to this machine's own
-    address, called from this machine, by that name (another name could be another site's trick)."""
-    runtime: Runtime = request.app.state.runtime
-    if runtime.settings.carrier != "simulator" or not runtime.bound_host:
-        return False
-    if any(name in request.headers for name in ("forwarded", "x-forwarded-for")):
-        return False
-    names = (runtime.bound_host, request.headers.get("host", ""), address_of(request) or "")
-    return all(is_loopback(f"http://{name}") for name in names)

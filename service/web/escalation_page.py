@@ -20,6 +20,7 @@ from service.web.clock_words import ago
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 from service.web.live import version_of
 from service.web.patient_facts import course_texts, in_quiet_hours
+from service.web.team_sight import team_badges
 from service.web.trends import Trends, trends
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -67,6 +68,7 @@ def _page(
         methods=escalations.METHODS,
         send_key=token_hex(8),
         version=version,
+        badges=team_badges(desk),
         fault=fault,
         done=DONE.get(done, ""),
         typed=desk.form,

@@ -29,7 +29,8 @@ from service.sight import (
     phone_in_sight,
     sight_of_member,
 )
-from service.web.doors import PageRoute, cookie_name, is_local_phone_visit, must_set_up, peoples_clock
+from service.web.doors import PageRoute, cookie_name, must_set_up, peoples_clock
+from service.web.local_visits import is_local_phone_visit
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

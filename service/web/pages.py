@@ -5,8 +5,10 @@ from fastapi.responses import Response
 
 from service.web import (
     audit_page,
+    care_team_pages,
     enroll_page,
     escalation_page,
+    glass_pages,
     link_pages,
     live,
     member_page,
@@ -53,6 +55,7 @@ MODULES = (
     sign_in, sso_pages, link_pages, security_pages, live, queue, escalation_page, patient_pages,
     picture_pages, record_pages, enroll_page, team_pages, member_page, audit_page, report_pages,
     site_page,
+    care_team_pages, glass_pages,
 )  # fmt: skip
 
 for module in MODULES:

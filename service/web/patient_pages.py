@@ -19,6 +19,7 @@ from service.web import guidance, queue_rows, talk
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
 from service.web.live import version_of
 from service.web.patient_facts import course_texts, in_quiet_hours
+from service.web.team_sight import glass_on, narrowed, other_teams, team_badges, teams_to_choose
 from service.web.trends import Trends, trends
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -33,6 +34,7 @@ DONE = {
     "enroll": "Enrolled. The welcome text is on its way.",
     "hold": "On legal hold: nothing of this record is deleted or redacted.",
     "lift": "The legal hold is lifted.",
+    "team": "The patient is with the other team now.",
 }
 
 
@@ -42,9 +44,11 @@ def patients(
     q: Annotated[str, Query(max_length=80)] = "",
     status: Annotated[str, Query(max_length=12)] = "active",
     cursor: Annotated[str, Query(max_length=300)] = "",
+    team: Annotated[str, Query(max_length=32)] = "",
+    done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """Patients, those who came last first, with their newest course and whether something is open."""
-    found = _listed(desk.session, desk.sight, q, status, cursor)
+    found = _listed(desk.session, narrowed(desk, team), q, status, cursor)
     last = found[PER_PAGE - 1][0] if len(found) > PER_PAGE else None
     more = cursors.make(last.created_at, last.id) if last else None
     found = found[:PER_PAGE]
@@ -63,8 +67,9 @@ def patients(
         if course
     }
     return desk.page(
-        "patients.html", found=found, worst=worst, days=days, q=q, state=status, more=more, cursor=cursor
-    )
+        "patients.html", found=found, worst=worst, days=days, q=q, state=status, more=more, cursor=cursor,
+        team=team, teams=teams_to_choose(desk), badges=team_badges(desk), done=DONE.get(done, ""),
+    )  # fmt: skip
 
 
 def _listed(session: Session, sight: Sight, q: str, status: str, cursor: str) -> list[Any]:
@@ -130,6 +135,9 @@ def show_patient(
         past=[item for item in waiting if item.status == "resolved"],
         phone_state=session.get(PhoneState, found.phone),
         holds=legal_holds.holds_of(session, found.id) if desk.may_decide else [],
+        badges=team_badges(desk),
+        other_teams=other_teams(desk, found),
+        glass=glass_on(desk, found),
         answers=guidance.answer_texts(desk.runtime.site, found.language, desk.language),
         is_quiet=in_quiet_hours(desk.runtime, desk.now, found.timezone),
         send_key=token_hex(8),

@@ -15,8 +15,9 @@ from service.models import Member, Patient
 from service.runtime import Runtime
 from service.sight import EVERYTHING, Sight, phone_in_sight
 from service.web import render
-from service.web.doors import Desk, PageRoute, PerhapsSignedIn, is_local_phone_visit, posted, to_sign_in
+from service.web.doors import Desk, PageRoute, PerhapsSignedIn, posted, to_sign_in
 from service.web.live import version_of
+from service.web.local_visits import is_local_phone_visit
 from service.web.words import chosen
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from service.web import queue_rows
 from service.web.doors import PageRoute, SignedIn
 from service.web.live import version_of
+from service.web.team_sight import narrowed, team_badges, teams_to_choose
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -26,13 +27,14 @@ def queue(
     desk: SignedIn,
     view: Annotated[str, Query(max_length=20)] = "open",
     q: Annotated[str, Query(max_length=80)] = "",
+    team: Annotated[str, Query(max_length=32)] = "",
     cursor: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Escalations and tasks of one view; filters live in the address."""
     if view not in NAMES:
         raise HTTPException(404)
     version = version_of(desk.session, desk.sight, "queue")
-    site, email, sight = desk.runtime.site, desk.member.email, desk.sight
+    site, email, sight = desk.runtime.site, desk.member.email, narrowed(desk, team)
     found, more = queue_rows.rows(
         desk.session, sight, view=view, email=email, now=desk.now, site=site, words=q, cursor=cursor
     )
@@ -49,4 +51,7 @@ def queue(
         q=q,
         cursor=cursor,
         version=version,
+        team=team,
+        teams=teams_to_choose(desk),
+        badges=team_badges(desk),
     )

@@ -10,7 +10,7 @@ from service import legal_holds, redactions
 from service.db import session_on
 from service.models import OutboundMessage, Redaction, Reply
 from service.patient_export import export_patient, file_name
-from service.sight import patient_in_sight, reply_in_sight
+from service.sight import message_in_sight, reply_in_sight
 from service.web.doors import Deciding, DecidingLook, Desk, PageRoute, address_of, safe_next
 from service.web.patient_pages import show_patient
 
@@ -88,11 +88,8 @@ def _reply(desk: Desk, session: Session, reply_id: str) -> Reply:
 
 
 def _message(desk: Desk, session: Session, message_id: str) -> OutboundMessage:
-    found = session.get(OutboundMessage, message_id)
-    seen = desk.sight.is_whole or (
-        found is not None and patient_in_sight(session, desk.sight, found.patient_id) is not None
-    )
-    if found is None or found.kind == "page" or not seen:
+    found = message_in_sight(session, desk.sight, message_id)
+    if found is None:
         raise HTTPException(404)
     return found
 

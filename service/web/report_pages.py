@@ -1,8 +1,9 @@
 """How the clinic does, and what its protocols say."""
 
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 
 from messages.protocol import text_of
@@ -11,16 +12,19 @@ from service import site_versions
 from service.plots import stacked_bars
 from service.safety_figures import Board, safety_board
 from service.scoreboard import SPAN, Scoreboard, scoreboard
+from service.sight import Sight
 from service.web.doors import Desk, PageRoute, SignedIn
+from service.web.team_sight import narrowed, teams_to_choose
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/scoreboard")
-def scoreboard_page(desk: SignedIn) -> Response:
+def scoreboard_page(desk: SignedIn, team: Annotated[str, Query(max_length=32)] = "") -> Response:
     """Figures of the last thirty days; no patient in them."""
-    key = ("scoreboard", desk.sight)
-    board, safety, counted_at = desk.request.app.state.figures.counted(key, lambda: _counted(desk))
+    sight = narrowed(desk, team)
+    figures = desk.request.app.state.figures
+    board, safety, counted_at = figures.counted(("scoreboard", sight), lambda: _counted(desk, sight))
     texts = [
         (day[-5:], (("good", good), ("way", way), ("bad", bad))) for day, good, way, bad in board.texts_by_day
     ]
@@ -35,12 +39,14 @@ def scoreboard_page(desk: SignedIn) -> Response:
         counted_at=counted_at,
         texts=stacked_bars(texts),
         replies=stacked_bars(replies),
+        team=team,
+        teams=teams_to_choose(desk),
     )
 
 
-def _counted(desk: Desk) -> tuple[Scoreboard, Board, datetime]:
-    board = scoreboard(desk.session, desk.sight, desk.runtime.site, desk.now)
-    safety = safety_board(desk.session, desk.sight, desk.runtime.site, desk.now, desk.now - SPAN)
+def _counted(desk: Desk, sight: Sight) -> tuple[Scoreboard, Board, datetime]:
+    board = scoreboard(desk.session, sight, desk.runtime.site, desk.now)
+    safety = safety_board(desk.session, sight, desk.runtime.site, desk.now, desk.now - SPAN)
     return board, safety, desk.now
 
 

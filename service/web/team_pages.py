@@ -12,6 +12,7 @@ from service import accounts, member_links, oncall, oncall_week
 from service.db import session_on
 from service.models import ROLES, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
+from service.sight import EVERYTHING, teams_in_sight
 from service.web import on_call_week
 from service.web.doors import Administering, Caring, Desk, PageRoute, SignedIn, peoples_clock
 from service.web.member_page import another, the_member
@@ -43,9 +44,22 @@ def _on_call(desk: Desk, *, status: int = 200, fault: str = "") -> Response:
         gaps=oncall.gaps(desk.session, desk.runtime.site, desk.now, end),
         team=oncall.team(desk.session),
         days=DAYS_SHOWN,
+        teams=teams_in_sight(desk.session, EVERYTHING) if desk.has_teams else [],
+        team_gaps=_team_gaps(desk, end),
         typed=desk.form,
         **on_call_week.values(desk),
     )
+
+
+def _team_gaps(desk: Desk, end: datetime) -> list[tuple[str, oncall.Gap]]:
+    """The first gap of each team that the site's own shifts do not fill either."""
+    if not desk.has_teams or not oncall.gaps(desk.session, desk.runtime.site, desk.now, end):
+        return []
+    found = []
+    for team in teams_in_sight(desk.session, EVERYTHING):
+        gaps = oncall.gaps(desk.session, desk.runtime.site, desk.now, end, team.id)
+        found += [(team.name, gap) for gap in gaps[:1]]
+    return found
 
 
 def _local(desk: Desk, name: str) -> datetime | None:
@@ -73,6 +87,7 @@ def _shift_fields(desk: Desk) -> dict[str, Any]:
         "starts_at": starts_at,
         "ends_at": ends_at,
         "override": desk.text("override", 3) == "on",
+        "team_id": desk.text("team", 32) or None,
     }
 
 
@@ -107,6 +122,7 @@ def change_shift(desk: Caring, shift_id: str) -> Response:
             raise HTTPException(404)
         try:
             given = _shift_fields(desk)
+            del given["team_id"]
             oncall_week.change_shift(session, shift_id=shift_id, **given)
         except oncall.ShiftError as error:
             session.rollback()
