@@ -504,8 +504,8 @@ class EscalationEvent(SQLModel, table=True):
 class Member(SQLModel, table=True):
     """A person of the care team who signs in. ``pages_blocked_at``: the carrier refuses our pages to them.
 
-    ``totp_secret`` is sealed (``service.sealed``); ``totp_counter`` is the 30-second step of the last code
-    that was used. ``sso_subject``: who they are at the identity provider, empty until they come from there.
+    ``totp_secret`` is sealed (``service.account_secrets``); ``totp_counter`` is the 30-second step of
+    the last code used. ``sso_subject``: who they are at the identity provider, empty until they come from it.
     """
 
     __tablename__ = "members"

@@ -6,8 +6,8 @@ from secrets import choice
 from sqlmodel import Session, col, delete, func, select, update
 
 from service import audit
+from service.account_secrets import keyed_hash
 from service.models import Member, RecoveryCode
-from service.sealed import keyed_hash
 
 HOW_MANY = 10
 FEW = 3

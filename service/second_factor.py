@@ -13,10 +13,10 @@ import pyotp
 from sqlmodel import Session, col, delete, or_, update
 
 from service import audit
+from service.account_secrets import SealBroken, open_seal, seal
 from service.member_links import end_links
 from service.models import Member, MemberSession, RecoveryCode
 from service.recovery_codes import new_codes
-from service.sealed import SealBroken, open_seal, seal
 from service.sessions import end_sessions, offer_factor
 
 STEP_SECONDS = 30

@@ -19,9 +19,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
 from service import accounts, audit
+from service.account_secrets import SealBroken, open_seal, seal
 from service.member_links import hash_token
 from service.models import Member, MemberLink
-from service.sealed import SealBroken, open_seal, seal
 from service.sessions import start_session
 from service.sso_provider import Provider, ProviderError
 from service.sso_settings import SsoSettings, role_for

@@ -218,7 +218,7 @@ def test_several_processes_that_start_at_once_print_it_once(database_url: str, t
     program = (
         "import sys; from service.runtime import make_runtime; from service.settings import load_settings; "
         "from service.first_admin import first_words; runtime = make_runtime(load_settings(_env_file=None)); "
-        "sys.stdin.readline(); print(first_words(runtime, '127.0.0.1', 8123))"
+        "print('ready', flush=True); sys.stdin.readline(); print(first_words(runtime, '127.0.0.1', 8123))"
     )
     environment = {
         "PATH": os.environ["PATH"], "AFTERCARE_DATABASE_URL": database_url, "AFTERCARE_SECRET_KEY": SECRET,
@@ -230,6 +230,8 @@ def test_several_processes_that_start_at_once_print_it_once(database_url: str, t
         )
         for _ in range(4)
     ]  # fmt: skip
+    for process in running:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
     for process in running:
         assert process.stdin is not None
         process.stdin.write("go\n")

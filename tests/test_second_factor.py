@@ -10,10 +10,10 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from service import accounts, recovery_codes, second_factor, sign_in_tries
+from service.account_secrets import SealBroken, keyed_hash, open_seal, seal
 from service.db import session_on
 from service.models import AuditEvent, Member, MemberSession, RecoveryCode
 from service.runtime import Runtime, make_runtime
-from service.sealed import SealBroken, keyed_hash, open_seal, seal
 from tests.clinic import rows
 from tests.conftest import SECRET, SetClock, settings_for
 from tests.test_routes import is_to_sign_in

@@ -165,7 +165,8 @@ def test_an_answer_is_good_once_and_in_the_browser_that_asked(
     runtime: Runtime, client: TestClient, provider: StandInProvider, clock: SetClock
 ):
     other = client_of(runtime)
-    stolen = provider.authorize(go(client), **KIM)
+    address = go(client)
+    stolen, later = provider.authorize(address, **KIM), provider.authorize(address, **KIM)
     assert is_shut(other, come_back(other, stolen)), "no cookie of an attempt"
     go(other)
     assert is_shut(other, come_back(other, stolen)), "another attempt's cookie"
@@ -174,6 +175,8 @@ def test_an_answer_is_good_once_and_in_the_browser_that_asked(
     client.cookies.clear()
     client.cookies.set("aftercare-sso", kept)
     assert is_shut(client, come_back(client, stolen)), "state and code a second time"
+    client.cookies.set("aftercare-sso", kept)
+    assert is_shut(client, come_back(client, later)), "the state a second time, with a code never used"
     fresh = provider.authorize(go(other), **KIM)
     assert is_shut(client, come_back(client, {"code": fresh["code"], "state": stolen["state"]}))
     client.cookies.clear()
