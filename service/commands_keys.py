@@ -60,7 +60,7 @@ def rotate(
     """Seal everything with the current key, older rows and open ones alike; may be stopped and run again."""
     from service import index_keys
     from service.commands import fail
-    from service.rotation import reseal
+    from service.rotation import reseal, wipe
 
     with _prepared() as runtime:
         engine, ring, now = runtime.engine, runtime.settings.keyring, runtime.clock()
@@ -73,6 +73,8 @@ def rotate(
         left = _left(runtime, None if off else ring.current) - unreadable
         if left <= 0:
             index_keys.settle(engine, is_off=off, now=now)
+            if not off and not wipe(engine):
+                typer.echo("The file is in use: run this again while nothing runs, to wipe it.", err=True)
         _note(runtime, "lay everything open" if off else "rotate keys", written)
         typer.echo(f"{written} values {'laid open' if off else f'sealed with key {ring.current}'}.")
         if new_index_key:

@@ -6,6 +6,7 @@ seen from the values themselves, so an interrupted run simply goes on.
 """
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -111,6 +112,23 @@ def reseal(engine: Engine, target: str | None, told: Told = lambda _number: None
             written += len(changes)
             told(len(rows))
     return written, unreadable
+
+
+def wipe(engine: Engine) -> bool:
+    """Rewrite an SQLite file and empty its log, so that no freed page keeps what lay open. False when others
+    held the file; True, with nothing done, on PostgreSQL, where only ``VACUUM FULL`` would."""
+    if engine.dialect.name != "sqlite":
+        return True
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("VACUUM")
+        busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
 
 
 def _batches(engine: Engine, column: SealedColumn, target: str | None) -> Iterator[list[Any]]:

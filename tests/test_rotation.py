@@ -91,6 +91,12 @@ def test_switched_on_over_what_is_there_and_off_again(start: Start) -> None:
     open_still = lies(on)[PLAIN]
     written, unreadable = rotation.reseal(on.engine, "k1")
     index_keys.settle(on.engine, is_off=False, now=on.clock())
+    plain.engine.dispose()
+    assert rotation.wipe(on.engine)
+    if on.engine.dialect.name == "sqlite":
+        path = Path(on.engine.url.database or "")
+        content = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+        assert b"Ana Doe" not in content and b"5550111" not in content and WORDS.encode() not in content
     assert written == open_still > number - 10 and unreadable == 0 and set(lies(on)) == {"k1"}
     assert [row.key_id for row in rows(on, SealingKey)] == ["k1"], "the index key lies open no more"
     finds_all(on)
