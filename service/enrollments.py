@@ -12,6 +12,7 @@ from service.enrollment_request import EnrollmentFaults, NewEnrollment, check_ti
 from service.known_patients import check_team, find_patient, team_for
 from service.models import Enrollment, Patient, new_id
 from service.runtime import Runtime
+from service.seals import hashed
 from service.sight import EVERYTHING, Sight
 
 RUNNING = ("active", "paused")
@@ -103,8 +104,11 @@ def enroll(
 def _one_at_a_time(session: Session, phone: str, external_id: str | None) -> None:
     """On PostgreSQL two requests about one person wait for each other; SQLite has one writer anyway."""
     if session.get_bind().dialect.name == "postgresql":
-        for value in sorted(filter(None, (phone, external_id))):
-            session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:value))"), {"value": value})
+        for value in sorted(filter(None, (phone, external_id))):  # hashed: statements may be logged
+            session.execute(
+                text("SELECT pg_advisory_xact_lock(hashtext(:value))"),
+                {"value": hashed(session, "lock", value)},
+            )
 
 
 def _running(session: Session, patient_id: str, protocol: str) -> Enrollment | None:

@@ -38,6 +38,7 @@ from service.escalation_rows import (
     with_public_holidays,
     write_event,
 )
+from service.keyring import Unreadable
 from service.models import DEFAULT_TEAM, Enrollment, Escalation, OutboundMessage, Patient
 from service.resolutions import DISPOSITIONS, false_alarm, reopen, resolve
 from service.seals import hashed
@@ -108,7 +109,9 @@ def open_escalation(
     must have dealt with it, instead of the targets of its urgency. ``summary`` holds our own words, never
     the patient's.
     """
-    subject = patient_id or (hashed(session, "phone", phone) if phone else None)
+    # A phone that cannot be read (its key is lost) still tells one stranger from another.
+    number = phone.stored if isinstance(phone, Unreadable) else phone
+    subject = patient_id or (hashed(session, "phone", number) if number else None)
     if subject is None:
         raise ValueError("an escalation needs a patient or a phone")
     kind = "clinical" if reason in CLINICAL else reason

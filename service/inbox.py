@@ -16,6 +16,7 @@ from messages.urgency import Urgency
 from service import escalations, paging
 from service.consequences import draw
 from service.db import session_on
+from service.keyring import Unreadable
 from service.models import Patient, Reply
 from service.runtime import Runtime
 
@@ -108,6 +109,8 @@ def _triage(session: Session, runtime: Runtime, reply_id: str, now: datetime) ->
     ).one_or_none()
     if reply is None:
         return
+    if isinstance(reply.body, Unreadable) or isinstance(reply.from_phone, Unreadable):
+        raise LookupError("a key of encryption at rest is missing")  # its placeholder must never be read
     for row in draw(session, runtime, reply, now):
         if row.status == "open" and row.next_event_at is not None and row.next_event_at <= now:
             paging.advance(session, runtime, row, now)
@@ -128,7 +131,12 @@ def _note_failure(session: Session, runtime: Runtime, reply_id: str, now: dateti
         reply.triaged_at = now  # a person has it; trying for ever would hide it
     patient = session.exec(
         select(Patient)
-        .where(or_(Patient.phone == reply.from_phone, Patient.caregiver_phone == reply.from_phone))
+        .where(
+            or_(
+                Patient.phone_hash == reply.from_phone_hash,
+                Patient.caregiver_phone_hash == reply.from_phone_hash,
+            )
+        )
         .order_by(col(Patient.created_at))
     ).first()
     reply.patient_id = patient.id if patient else None

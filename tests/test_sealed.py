@@ -10,7 +10,7 @@ from sqlalchemy import JSON, String, text
 from sqlmodel import col, select
 
 from jobs.scheduler import JOBS, tick
-from service import enrollments, legal_holds
+from service import enrollments, inbox, legal_holds
 from service.carriers.simulator import SimulatorCarrier
 from service.db import make_engine, reading, session_on
 from service.index_keys import adopt, forget
@@ -319,6 +319,15 @@ def test_with_a_lost_key_the_pages_stand_and_triage_goes_on(
     assert program.get("/api/v1/escalations").status_code == 200
     assert program.get(f"/api/v1/patients/{patient.id}/messages").status_code == 200
     member(after, "Theo Third", "+13125550173")
+    with session_on(after.engine) as session:  # stored with the lost key, and not read before the stop
+        session.execute(text("UPDATE replies SET triaged_at = NULL WHERE from_caregiver = false"))
+        session.commit()
+        waiting = session.exec(select(Reply.id).where(col(Reply.triaged_at).is_(None))).all()
+    assert inbox.triage_backlog(after, clock())["triaged"] == 0 and waiting
+    open_ones = [row for row in rows(after, Escalation) if row.status != "resolved" and row.urgency_rank >= 2]
+    for unread in rows(after, Reply, col(Reply.id).in_(waiting)):
+        assert unread.urgency == "urgent" and unread.triage_attempts == 1
+        assert any(row.patient_id == unread.patient_id for row in open_ones), "a person is told at once"
     reply = write(after, PHONE, "my left foot is numb")
     found = the_escalation(after, reply_id=reply.id)
     assert found.urgency in ("urgent", "emergency") and found.phone == PHONE
