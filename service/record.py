@@ -11,6 +11,7 @@ from sqlmodel import Session
 from service.models import Patient, PhoneState, metadata
 
 ROOT = "patients"
+TIMES = ("at", "received_at", "opened_at", "due_at", "created_at", "enrolled_at", "set_at")
 INDEXES = ("patient_words",)  # keyed hashes to find patients by
 Conditions = dict[str, ColumnElement[bool]]
 
@@ -51,7 +52,7 @@ def _conditions_from(root: str, condition: ColumnElement[bool]) -> Conditions:
 
 def rows_of(session: Session, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
     """Rows as plain values, oldest first where the table knows when."""
-    order = [table.c[name] for name in ("at", "created_at", "opened_at", "received_at") if name in table.c]
+    order = [table.c[name] for name in TIMES if name in table.c][:1]
     found = session.execute(select(table).where(condition).order_by(*order, *table.primary_key.columns))
     return [
         {name: value for name, value in row.items() if not name.endswith("_hash")} for row in found.mappings()

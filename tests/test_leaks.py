@@ -7,22 +7,28 @@ may not stand in logs, figures, errors, addresses, page titles, texts to staff o
 import json
 import logging
 import re
+import tarfile
 from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlmodel import Session, col, select
+from typer.testing import CliRunner
 
 from jobs.scheduler import JOBS, tick
+from service.__main__ import app
 from service.accounts import add_member
 from service.db import session_on
 from service.logs import QUIET, JsonLines, PlainLines
-from service.models import AuditEvent, Escalation, IdempotencyKey, Mark, OutboundMessage, SignInAttempt
+from service.models import AuditEvent, Escalation, IdempotencyKey, Mark, OutboundMessage, Reply, SignInAttempt
 from service.runtime import Runtime, make_runtime
 from tests.api_client import bearer, client_of, enroll, enrollment_body, token_for
-from tests.conftest import SetClock, settings_for
+from tests.conftest import SECRET, SetClock, settings_for
 from tests.standin_carrier import StandIn, inbound_form, settings_of, sign
 
 NAME, PHONE, CAREGIVER = "Zebulonia Markwart", "+13125550187", "+13125550188"
@@ -90,8 +96,18 @@ def live(database_url: str, clock: SetClock) -> Iterator[tuple[Runtime, StandIn]
 
 
 def test_no_mark_comes_out_anywhere(
-    live: tuple[Runtime, StandIn], clock: SetClock, outputs: Outputs, capsys: pytest.CaptureFixture[str]
+    live: tuple[Runtime, StandIn],
+    clock: SetClock,
+    outputs: Outputs,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("AFTERCARE_DATABASE_URL", live[0].settings.database_url)
+    monkeypatch.setenv("AFTERCARE_SECRET_KEY", SECRET)
     runtime, standin = live
     program, browser = client_of(runtime), client_of(runtime)
     program.headers.update(bearer(token_for(runtime)))
@@ -107,13 +123,18 @@ def test_no_mark_comes_out_anywhere(
     _tick(runtime, clock)
     _act(program, browser, csrf, runtime, patient)
     _look(browser, outputs, patient, runtime)
+    _hand_out(browser, csrf, outputs, patient, runtime)
+    _run_commands(runtime, outputs, patient, folder)
     _wrong_requests(program, outputs, patient, clock)
     _break(runtime, program, standin, clock, outputs)
     _stored(runtime, outputs, standin)
     runtime.bound_host = "127.0.0.1"
     counts = {kind: len(words) for kind, words in outputs.found.items()}
-    assert set(counts) >= {"log lines", "titles", "addresses", "errors", "audit", "texts to staff"}
-    assert sum(counts.values()) > 200 and min(counts.values()) > 0, counts
+    assert set(counts) >= {
+        "log lines", "titles", "addresses", "errors", "audit", "texts to staff", "notifications",
+        "audit files", "file names", "commands", "manifests", "redacted texts",
+    }  # fmt: skip
+    assert sum(counts.values()) > 1200 and counts["log lines"] > 60 and min(counts.values()) > 0, counts
     assert outputs.leaks() == []
     with capsys.disabled():
         print(f" [{sum(counts.values())} outputs searched: {counts}] ", end="")  # noqa: T201
@@ -189,6 +210,54 @@ def _look(browser: TestClient, outputs: Outputs, patient: str, runtime: Runtime)
     runtime.bound_host = "127.0.0.1"
     outputs.add("figures", browser.get("/metrics").text, browser.get("/readyz").text)
     runtime.bound_host = ""
+
+
+def _hand_out(browser: TestClient, csrf: str, outputs: Outputs, patient: str, runtime: Runtime) -> None:
+    """Files members take, a hold with its reason, a redacted text: names and notes of these say nothing."""
+    fields = {"csrf": csrf, "reason": NOTE}
+    record = browser.post(f"/patients/{patient}/export", data=fields)
+    assert record.status_code == 200
+    with ZipFile(BytesIO(record.content)) as archive:
+        outputs.add("file names", *archive.namelist())
+    for path in ("/audit/export?format=csv", f"/audit/export?format=jsonl&about={patient}&who={NAME}"):
+        taken = browser.get(path)
+        outputs.add("audit files", *taken.text.splitlines())
+        record.headers.update({f"x-{len(path)}": taken.headers["content-disposition"]})
+    outputs.add("file names", *record.headers.values())
+    assert browser.post(f"/patients/{patient}/hold", data=fields).status_code == 303
+    outputs.add("addresses", str(browser.post(f"/patients/{patient}/hold", data=fields).headers))
+    assert browser.post(f"/patients/{patient}/hold/lift", data=fields).status_code == 303
+    with session_on(runtime.engine) as session:
+        texts = session.exec(select(Reply).where(Reply.from_phone == "+13125550999")).all()
+    for text_ in texts:
+        asked = browser.get(f"/replies/{text_.id}/redact")
+        outputs.add("titles", *re.findall(r"<title>(.*?)</title>", asked.text, re.DOTALL))
+        done = browser.post(f"/replies/{text_.id}/redact", data={"csrf": csrf, "why": "wrong_person"})
+        assert done.status_code == 303
+        outputs.add("addresses", str(done.headers))
+        outputs.add("redacted texts", browser.get(f"/replies/{text_.id}/redact").text)
+    page = browser.get("/").text  # what a desktop notification says stands on the page, for every page alike
+    outputs.add("notifications", *re.findall(r"data-words=\"([^\"]*)\"", page))
+
+
+def _run_commands(runtime: Runtime, outputs: Outputs, patient: str, folder: Path) -> None:
+    """What operators see on their terminals, and what a backup says of itself."""
+    runtime.engine.dispose()
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    file = str(folder / "one.aftercare-backup")
+    for words in (
+        ["retention", "preview"], ["retention", "run"], ["patient", "export", patient], ["hold", "list"],
+        ["audit", "export"], ["audit", "verify"], ["backup", file], ["restore", file],
+    ):  # fmt: skip
+        said = CliRunner().invoke(app, words)
+        outputs.add("commands", said.output)
+        root.handlers[:] = handlers  # each command sets up logging of its own, to its standard error
+    with tarfile.open(file) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        outputs.add("manifests", manifest.read().decode())
+        outputs.add("file names", *archive.getnames(), *(path.name for path in folder.iterdir()))
 
 
 def _wrong_requests(program: TestClient, outputs: Outputs, patient: str, clock: SetClock) -> None:
