@@ -44,6 +44,7 @@ def adopt(engine: Engine, now: datetime) -> None:
                 rows = {}
             _put(session, rows, seals, index_key, now)
         session.commit()
+    _ = seals.index_key  # read now: the first texts at once would each wait for a second connection
 
 
 def faults(session: Session, ring: Keyring) -> Iterator[str]:

@@ -38,11 +38,15 @@ class Unreadable(str):
 
     stored: str
     key_id: str
+    why: str
 
     def __new__(cls, stored: str, key_id: str, why: str) -> "Unreadable":
         made = super().__new__(cls, f"[cannot be read: {why}]")
-        made.stored, made.key_id = stored, key_id
+        made.stored, made.key_id, made.why = stored, key_id, why
         return made
+
+    def __getnewargs__(self) -> tuple[str, str, str]:  # type: ignore[override]
+        return self.stored, self.key_id, self.why  # so that it can be copied
 
     def __bool__(self) -> bool:
         return False

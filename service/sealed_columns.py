@@ -175,10 +175,9 @@ def _digest(dialect: Dialect, kind: str, value: str | None) -> Hashed | None:
 
 def keep_digests(model: type) -> None:
     """Write the hashes of an object's look-up columns whenever it is written."""
+    table: Any = inspect(model).local_table
     sought = [
-        (column.key, column.type.kind)
-        for column in inspect(model).local_table.columns
-        if isinstance(column.type, SealedLookup)
+        (column.key, column.type.kind) for column in table.columns if isinstance(column.type, SealedLookup)
     ]
 
     def fill(_mapper: Any, connection: Any, target: Any) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,8 @@ def test_a_value_opens_in_its_own_column_with_its_own_key_only() -> None:
         (ring.unseal(stored.replace(":a:", ":b:"), "replies.body"), "key b is missing"),
     ):
         assert isinstance(opened, Unreadable) and said in opened and not opened
+        copied = deepcopy([opened])[0]
+        assert isinstance(copied, Unreadable) and (copied, copied.stored) == (opened, opened.stored)
 
 
 @pytest.mark.parametrize("words", ["", "ñ ❤", "sealed.1:a:AAAA", "sealed.1:-:x", MARK, "x" * 70_000, "a\nb"])
