@@ -84,7 +84,8 @@ def test_hostile_names_are_refused_or_shown_as_text(runtime: Runtime, clock: Set
 
 def test_hostile_words_in_addresses_of_pages_are_never_a_fault(runtime: Runtime, clock: SetClock) -> None:
     client = signed_client(runtime)
-    enroll(client, clock())
+    patient = enroll(client, clock())["patient_id"]
+    reply = text_from(runtime, "hello", number=1)
     browser, csrf = member_client(runtime, "admin")
     for words in (*TEXTS[:8], "%00", "%ff%fe", "\ud83d", "..%2f..%2fetc%2fpasswd", "-1", "9" * 60):
         given = quote(words.encode("utf-8", "replace")) if not words.startswith("%") else words
@@ -92,6 +93,11 @@ def test_hostile_words_in_addresses_of_pages_are_never_a_fault(runtime: Runtime,
             f"/patients?q={given}&page={given}",
             f"/?status={given}&urgency={given}&page={given}",
             f"/audit?q={given}&since={given}&page={given}",
+            f"/audit?who={given}&what={given}&kind={given}&about={given}",
+            f"/audit?from={given}&to={given}&before={given}",
+            f"/audit/export?who={given}&about={given}&format=csv",
+            f"/audit/export?format={given}",
+            f"/replies/{reply}/redact?back={given}",
             f"/patients/{given}",
             f"/escalations/{given}",
             f"/protocols/{given}",
@@ -108,7 +114,16 @@ def test_hostile_words_in_addresses_of_pages_are_never_a_fault(runtime: Runtime,
                     continue
                 text = answer.read().decode()
             assert "<script>alert" not in text and "root:" not in text, path
-        for path in ("/me", "/enroll", "/on-call", "/members", "/segments", f"/patients/{'0' * 32}/text"):
+        for path in (
+            "/me",
+            "/enroll",
+            "/on-call",
+            "/members",
+            "/segments",
+            f"/patients/{'0' * 32}/text",
+            f"/patients/{patient}/hold",
+            f"/replies/{reply}/redact",
+        ):
             names = (
                 "name",
                 "email",
@@ -125,6 +140,20 @@ def test_hostile_words_in_addresses_of_pages_are_never_a_fault(runtime: Runtime,
                 path, data={"csrf": csrf, **dict.fromkeys(names, words.replace("\ud83d", "x"))}
             )
             assert answer.status_code < 500, (path, answer.status_code)
+
+
+def test_hostile_reasons_of_holds_are_shown_as_text(runtime: Runtime, clock: SetClock) -> None:
+    patient = enroll(signed_client(runtime), clock())["patient_id"]
+    browser, csrf = member_client(runtime, "clinician")
+    for words in TEXTS:
+        held = browser.post(f"/patients/{patient}/hold", data={"csrf": csrf, "reason": words})
+        assert held.status_code in (303, 422), held.status_code
+        if held.status_code == 303:
+            lifted = browser.post(f"/patients/{patient}/hold/lift", data={"csrf": csrf, "reason": words})
+            assert lifted.status_code == 303
+    page = browser.get(f"/patients/{patient}").text
+    assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page and "<svg/onload" not in page
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\u202a-\u202e]", page)
 
 
 def test_a_sign_in_with_hostile_words_is_refused_like_any_other(runtime: Runtime) -> None:
