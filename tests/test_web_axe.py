@@ -9,11 +9,26 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from pyotp import TOTP
 
-from service import accounts, first_admin, member_links, oncall
+from service import accounts, break_glass, first_admin, member_links, oncall
 from service.carriers.simulator import SimulatorCarrier
 from service.db import session_on
+from service.models import DEFAULT_TEAM, Member
+from service.sight import Sight
 from tests.browser import PHONE, Site, open_browser, open_site
-from tests.clinic import ANA, BEN, SECOND, STRANGER, asked, enroll, in_session, member, text, the_escalation
+from tests.care_teams import put_in, two_teams
+from tests.clinic import (
+    ANA,
+    BEN,
+    SECOND,
+    STRANGER,
+    asked,
+    enroll,
+    in_session,
+    member,
+    rows,
+    text,
+    the_escalation,
+)
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
 
@@ -158,3 +173,30 @@ def test_no_violation_on_a_phone_in_spanish_or_at_the_door(site: Site):
     narrow.goto(site.base + "/sign-in")
     faults["/sign-in"] = violations(narrow)
     assert {address: found for address, found in faults.items() if found} == {}
+
+
+def test_the_pages_of_several_teams_have_no_violation(site: Site):
+    """With a filter to choose, a patient opened by somebody of another team, and the pages of teams."""
+    clinic = two_teams(site.runtime)
+    text(site.runtime, BEN, RED_FLAG)
+    site_values = site.runtime.site
+    opened = in_session(
+        site.runtime, break_glass.break_glass, site=site_values, member=clinic.kim, wanted=BEN,
+        sight=Sight(frozenset((DEFAULT_TEAM,))), reason="came to our desk with chest pain",
+    )  # fmt: skip
+    boss = site.page_for("Boss Both", role="admin")
+    (both,) = rows(site.runtime, Member, Member.email == "boss@clinic.example")
+    put_in(site.runtime, both, DEFAULT_TEAM, clinic.other.id)
+    faults = {}
+    for path in (
+        "/", f"/?team={clinic.other.id}", "/patients", f"/patients/{opened[0]}", "/enroll", "/on-call",
+        "/scoreboard", "/teams", "/break-glass", "/break-glass/uses",
+    ):  # fmt: skip
+        boss.emulate_media(color_scheme="light")
+        boss.goto(site.base + path)
+        boss.evaluate("document.querySelectorAll('details:not(.menu)').forEach(one => one.open = true)")
+        faults[path] = violations(boss)
+        boss.emulate_media(color_scheme="dark")
+        faults[f"{path} dark"] = violations(boss, COLOURS)
+    assert len(faults) == 20
+    assert {path: found for path, found in faults.items() if found} == {}
