@@ -54,14 +54,14 @@ def lay_down(runtime: Runtime, count: int) -> None:
         session.commit()
         for start in range(0, count, 1000):
             numbers = range(start, min(count, start + 1000))
-            session.execute(insert(Patient), [_patient(number, now) for number in numbers])
-            session.execute(insert(Enrollment), [_enrollment(number, protocol, now) for number in numbers])
-            session.execute(insert(PlanItem), [_item(number, first, now) for number in numbers])
+            session.execute(insert(Patient), [patient(number, now) for number in numbers])
+            session.execute(insert(Enrollment), [enrollment(number, protocol, now) for number in numbers])
+            session.execute(insert(PlanItem), [item(number, first, now) for number in numbers])
             session.execute(insert(OutboundMessage), [_message(number, now) for number in numbers])
             session.commit()
 
 
-def _patient(number: int, now) -> dict:
+def patient(number: int, now) -> dict:
     return {
         "id": f"a{number:031d}",
         "name": f"Patient {number}",
@@ -73,7 +73,7 @@ def _patient(number: int, now) -> dict:
     }
 
 
-def _enrollment(number: int, protocol, now) -> dict:
+def enrollment(number: int, protocol, now) -> dict:
     return {
         "id": f"b{number:031d}",
         "patient_id": f"a{number:031d}",
@@ -89,7 +89,7 @@ def _enrollment(number: int, protocol, now) -> dict:
     }
 
 
-def _item(number: int, key: str, now) -> dict:
+def item(number: int, key: str, now) -> dict:
     return {
         "id": f"c{number:031d}",
         "enrollment_id": f"b{number:031d}",
@@ -181,12 +181,16 @@ def check(carrier: str, count: int) -> None:
         raise AssertionError(f"the carrier saw {counts} instead of {count} texts once each")
 
 
-def measure(lines: dict[str, Line], urls: dict[str, str], carrier: str, python: Path, count: int) -> None:
-    """One round of everything, in turns."""
+def measure(
+    lines: dict[str, Line], urls: dict[str, str], carrier: str, python: Path | None, count: int
+) -> None:
+    """One round of everything, in turns; without ``python`` (the peers' environment) only ours."""
     few = max(200, count // 5)
     for name, url in urls.items():
         lines[f"ours {name}"].rounds.append(ours(url, carrier, count))
         lines["limit"].rounds.append(without_database(carrier, count))
+        if python is None:
+            continue
         aps = url.replace("/bench", "/peer") if name == "PostgreSQL" else f"{url}.peer"
         lines[f"apscheduler {name}"].rounds.append(peer(python, "apscheduler_peer.py", aps, carrier, few))
         if name == "PostgreSQL":

@@ -56,7 +56,7 @@ JOBS = (
     Job("settle_unknown", settle_unknown.run, 2),
     Job("settle_restore", settle_restore.run, 5),
     Job("triage_backlog", triage_backlog.run, 2),
-    Job("page_on_call", page_on_call.run, 2),
+    Job("page_on_call", page_on_call.run, 1),
     Job("watch_escalations", watch_escalations.run, 15),
     Job("flag_silence", flag_silence.run, 10),
     Job("send_reminders", send_reminders.run, 10),
@@ -99,7 +99,7 @@ def _place(error: BaseException) -> str:
 
 
 class Ticker:
-    """All jobs of one process, and a thread that runs ``send_urgent`` the moment something urgent commits."""
+    """All jobs of one process, and a thread that sends and pages the moment something urgent commits."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -124,11 +124,14 @@ class Ticker:
         wake.listen(self.runtime)
 
     def _wait_for_urgent(self) -> None:
-        urgent = next(job for job in JOBS if job.name == "send_urgent")
+        send, page = (
+            next(job for job in JOBS if job.name == name) for name in ("send_urgent", "page_on_call")
+        )
         while not self.runtime.stopping.is_set():
             if self.runtime.wake.wait(timeout=0.5):
                 self.runtime.wake.clear()
-                tick(self.runtime, urgent, self.marked)
+                tick(self.runtime, send, self.marked)  # the patient's answer first
+                tick(self.runtime, page, self.marked)  # what it lays wakes this thread again
 
     def stop(self) -> None:
         """Finish what is in hand, then stop; claims that were not begun are given back by their jobs."""

@@ -62,8 +62,15 @@ def _read_forgotten(runtime: Runtime, now: datetime) -> int:
 
 
 def _open_missing(runtime: Runtime, now: datetime) -> int:
-    """Red flags for which no escalation of their patient (or phone) was unresolved when they were read."""
-    covered = exists().where(
+    """Red flags that led to no escalation, or to one that is less serious than they are.
+
+    An assessment names its escalation. Times decide only for those written before it did: the clocks of two
+    processes, and the moments at which two replies were begun and written, need not be in one order.
+    """
+    serious_enough = col(Escalation.urgency_rank) >= _rank_of_assessment()
+    named = exists().where(col(Escalation.id) == StoredAssessment.escalation_id, serious_enough)
+    unresolved_then = exists().where(
+        col(StoredAssessment.escalation_id).is_(None),
         col(Escalation.kind) == "clinical",
         or_(
             col(Escalation.patient_id) == StoredAssessment.patient_id,
@@ -71,8 +78,7 @@ def _open_missing(runtime: Runtime, now: datetime) -> int:
         ),
         col(Escalation.opened_at) <= StoredAssessment.at,
         or_(col(Escalation.resolved_at).is_(None), col(Escalation.resolved_at) >= StoredAssessment.at),
-        # An escalation that was less serious than the reply does not cover it.
-        col(Escalation.urgency_rank) >= _rank_of_assessment(),
+        serious_enough,
     )
     with session_on(runtime.engine) as session:
         missing = session.exec(
@@ -81,7 +87,8 @@ def _open_missing(runtime: Runtime, now: datetime) -> int:
             .where(
                 col(StoredAssessment.urgency).in_(RED),
                 StoredAssessment.at > now - LOOKS_BACK,
-                ~covered,
+                ~named,
+                ~unresolved_then,
             )
             .limit(MOST)
         ).all()
@@ -100,7 +107,7 @@ def _open_missing(runtime: Runtime, now: datetime) -> int:
                 findings=read.findings,
                 actor="auditor",
             )
-            read.at = now  # covered from now on
+            read.escalation_id = row.id  # covered from now on
             session.add(read)
             paging.advance(session, runtime, row, now)
             session.commit()

@@ -1,5 +1,6 @@
 """How a text travels: GSM-7 or UCS-2, cleaned for the first, counted in segments."""
 
+import re
 import unicodedata
 
 GSM_7 = "GSM-7"
@@ -10,6 +11,8 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _ESCAPED = frozenset("\f^{}\\[~]|€")  # each takes two places: an escape and itself
+
+_AS_IS = re.compile(f"[{re.escape(''.join(sorted((_BASIC | _ESCAPED) - {chr(12)})))}]*")
 
 _STRAIGHT = str.maketrans({
     **dict.fromkeys("‘’‚‛′`´ʼ", "'"),
@@ -32,6 +35,8 @@ def sanitise(text: str) -> str:
     their accent (á í ó ú: one of them would cost more than half of the text's length); those it has stay (é
     ñ ü ¿ ¡). Other signs (emoji, other scripts) stay as they are and make the text UCS-2.
     """
+    if _AS_IS.fullmatch(text):
+        return text
     straight = unicodedata.normalize("NFC", text).translate(_STRAIGHT)
     return "".join(_plain(sign) for sign in straight)
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from messages.urgency import Urgency
 from messages.wording import standard_text
 from service import outbox
-from service.models import OutboundMessage, Reply
+from service.models import OutboundMessage
 from service.reading import Reading
 from service.runtime import Runtime
+from service.surroundings import Around
 
 USEFUL = timedelta(hours=2)
 SHORT_WINDOW = timedelta(minutes=5)
@@ -87,7 +88,7 @@ def send_safety(
     runtime: Runtime,
     *,
     now: datetime,
-    reply: Reply,
+    around: Around,
     key: str,
     language: str,
     escalation_id: str | None,
@@ -98,20 +99,12 @@ def send_safety(
 
     None when the same number got one that says as much within the last minutes.
     """
-    since = now - SHORT_WINDOW
-    recent = session.exec(
-        select(OutboundMessage.key).where(
-            OutboundMessage.to_phone == reply.from_phone,
-            OutboundMessage.kind == "safety",
-            OutboundMessage.created_at > since,
-            OutboundMessage.created_at <= now,
-        )
-    ).all()
-    sent = {one.split(":")[1] for one in recent}
+    reply = around.reply
+    sent = {one.split(":")[1] for one in _given(around, "safety", now - SHORT_WINDOW, now)}
     crisis = key in ("safety_suicidal", "crisis_unknown_sender")
     if key in sent or (not crisis and any(WEIGHT.get(one, 0) >= WEIGHT[key] for one in sent)):
         return None
-    return outbox.queue(
+    return outbox.lay(
         session,
         now=now,
         key=f"safety:{key}:{reply.id}",
@@ -133,7 +126,7 @@ def send_notice(
     runtime: Runtime,
     *,
     now: datetime,
-    reply: Reply,
+    around: Around,
     key: str,
     language: str,
     patient_id: str | None = None,
@@ -141,19 +134,13 @@ def send_notice(
     plan_item_id: str | None = None,
 ) -> OutboundMessage | None:
     """Queue a text that only confirms or asks again; the same one not twice within an hour to one number."""
-    recent = session.exec(
-        select(OutboundMessage.key).where(
-            OutboundMessage.to_phone == reply.from_phone,
-            OutboundMessage.kind == "notice",
-            OutboundMessage.created_at > now - NOTICE_WINDOW,
-            OutboundMessage.created_at <= now,
-            col(OutboundMessage.key).startswith(f"notice:{key}:", autoescape=True),
-        )
-    ).first()
-    if recent is not None:
+    reply, start = around.reply, f"notice:{key}:"
+    if any(one.startswith(start) for one in _given(around, "notice", now - NOTICE_WINDOW, now)):
         return None
     about = f"item:{plan_item_id}" if plan_item_id else reply.id
-    return outbox.queue(
+    # A question is asked again once, on whichever phone: only its key must be looked for.
+    put = outbox.queue if plan_item_id else outbox.lay
+    return put(
         session,
         now=now,
         key=f"notice:{key}:{about}",
@@ -167,6 +154,11 @@ def send_notice(
         patient_id=patient_id,
         enrollment_id=enrollment_id,
     )
+
+
+def _given(around: Around, kind: str, since: datetime, until: datetime) -> list[str]:
+    """Keys of the answers of one kind that the phone was given in this time."""
+    return [key for one, key, at in around.answered if one == kind and since < at <= until]
 
 
 def weightiest(keys: Sequence[str]) -> str | None:

@@ -55,6 +55,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         yield
         watching.cancel()
         runtime.stopping.set()
+        await run_in_threadpool(runtime.close_intake)
 
     # Telemetry logs would record exception texts, and with them what patients wrote.
     app = FastAPI(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import literal_column, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 from sqlmodel import select as select_rows
@@ -29,6 +29,8 @@ LEASE = timedelta(seconds=15)
 UNDECIDED_WAIT = timedelta(seconds=60)
 SWEEP = 200
 MESSAGES = metadata.tables["outbound_messages"]
+# Written out, so that the index of planned texts is used whatever was prepared before.
+PLANNED = literal_column("outbound_messages.status = 'planned'")
 # Of a due row, as plain columns: an object is made only when something must be written about it.
 NEEDED = [
     MESSAGES.c[name]
@@ -132,7 +134,7 @@ def _due(
     return session.execute(
         select(*NEEDED)
         .where(
-            MESSAGES.c.status == "planned",
+            PLANNED,
             MESSAGES.c.priority == priority,
             MESSAGES.c.due_at <= now,
             *([] if allowed is None else [allowed]),
@@ -203,18 +205,20 @@ def expire_late(runtime: Runtime, now: datetime) -> int:
         if restore_gate.is_waiting(session, runtime):
             session.rollback()
             return 0
-        rows = session.exec(
-            select_rows(OutboundMessage)
-            .where(
-                OutboundMessage.status == "planned",
-                col(OutboundMessage.priority).in_((*outbox.URGENT_LANE, *outbox.ROUTINE_LANE)),
-                OutboundMessage.due_at <= now,
-                OutboundMessage.expires_at <= now,
+        rows: list[OutboundMessage] = []
+        for priority in (*outbox.URGENT_LANE, *outbox.ROUTINE_LANE):  # each its own query: see ``_going``
+            late = (
+                select_rows(OutboundMessage)
+                .where(
+                    PLANNED,
+                    OutboundMessage.priority == priority,
+                    OutboundMessage.due_at <= now,
+                    OutboundMessage.expires_at <= now,
+                )
+                .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
+                .limit(SWEEP)
             )
-            .order_by(col(OutboundMessage.due_at), col(OutboundMessage.id))
-            .limit(SWEEP)
-            .with_for_update(skip_locked=True)
-        ).all()
+            rows += session.exec(late.with_for_update(skip_locked=True))
         late = restore_gate.why_late(session, runtime)
         decisions = {} if late else decide(session, runtime, rows, now)
         for row in rows:

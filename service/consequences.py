@@ -1,25 +1,34 @@
-"""What follows from one reply: assessments, escalations, the answers sent back, the plan, the audit row.
+"""What follows from replies: assessments, escalations, the answers sent back, the plan, the audit row.
 
 Everything is written in the caller's transaction, so that a reply is either triaged with all of it or not at
 all.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
-from messages.escalation import hour_or_morning
 from messages.reply import carrier_word
-from messages.site import same_day_deadline
 from messages.urgency import Urgency, worst
-from service import answers, audit, escalations, opt_outs, page_answers, plan
-from service.models import Escalation, PhoneState, PlanItem, Reply, StoredAssessment
+from service import answers, audit, opt_outs, page_answers, plan
+from service.escalation_opening import Opening, event_of, fresh_row, join, open_escalation
+from service.escalation_rows import free_codes
+from service.models import (
+    DEFAULT_TEAM,
+    Escalation,
+    EscalationEvent,
+    PhoneState,
+    PlanItem,
+    Reply,
+    StoredAssessment,
+)
+from service.needs import Need, need_of
 from service.reading import Reading, read
 from service.runtime import Runtime
-from service.senders import Sender, member_of, phone_state, senders_of
+from service.surroundings import Around, Sender, recent_questions
 
 YES_NO_QUESTIONS = frozenset({"symptoms", "bandage", "blood_thinner", "follow_up"})
 FREE_QUESTIONS = frozenset({"welcome", "change", "general"})
@@ -27,120 +36,135 @@ FREE_QUESTIONS = frozenset({"welcome", "change", "general"})
 Pair = tuple[Sender | None, Reading]
 
 
-def draw(session: Session, runtime: Runtime, reply: Reply, now: datetime) -> list[Escalation]:
-    """Read one locked reply and write what follows. Returns the escalations it opened or joined.
+@dataclass(slots=True)
+class Weighed:
+    """One reply, read for everybody it may be from; ``needs`` and ``opened`` go with ``pairs``.
+
+    ``events``: lines for the timelines, written once their escalations are stored.
+    """
+
+    around: Around
+    pairs: list[Pair]
+    wish: str | None
+    needs: list[Need | None]
+    opened: list[Escalation | None] = field(default_factory=list)
+    events: list[EscalationEvent] = field(default_factory=list)
+
+    @property
+    def most_new(self) -> int:
+        """How many new escalations it may need."""
+        subjects = [self.around.subject_of(sender) for sender, _ in self.pairs]
+        known = self.around.unresolved
+        return sum(
+            need is not None and subject not in known
+            for subject, need in zip(subjects, self.needs, strict=True)
+        )
+
+
+def draw(session: Session, runtime: Runtime, arounds: Sequence[Around], now: datetime) -> bool:
+    """Read locked replies about different people and write what follows from each; whether workers should
+    look at once (somebody is to be paged or answered).
 
     1. A member's code is obeyed and needs no triage; any other text is read like a patient's.
-    2. Each patient behind the number gets an assessment, and an escalation where a person is needed.
-    3. One safety answer goes back for all of them; then opt-outs are obeyed; then the plan moves on.
+    2. Each patient behind the number gets an escalation where a person is needed. All of them are stored
+    before anything that points to them. 3. Each gets an assessment; one safety answer goes back for all;
+    then opt-outs are obeyed; then the plan moves on.
     """
-    senders = senders_of(session, reply.from_phone)
-    member = member_of(session, reply.from_phone)
+    weighed = [one for around in arounds if (one := _weigh(session, runtime, around, now)) is not None]
+    new = sum(one.most_new for one in weighed)
+    codes = free_codes(session, new) if new else []
+    for one in weighed:
+        _open(session, runtime, one, codes, now)
+    session.flush()
+    for one in weighed:
+        _follow(session, runtime, one, now)
+    return any(one.wish is not None or any(one.opened) for one in weighed)
+
+
+def _weigh(session: Session, runtime: Runtime, around: Around, now: datetime) -> Weighed | None:
+    """None: it was a member's code, and that was all."""
+    reply, member = around.reply, around.member
     if member is not None:
         reply.from_member_id = member.id
-        if page_answers.obey(session, runtime, reply, member, bool(senders), now):
+        if page_answers.obey(session, runtime, around, member, now):
             reply.urgency = str(Urgency.NONE)
-            return []
-    pairs: list[Pair] = [(sender, read(session, reply, sender)) for sender in senders]
-    pairs = pairs or [(None, read(session, reply, None))]
-    state = phone_state(session, reply.from_phone)
+            return None
+    pairs: list[Pair] = [(sender, read(around, sender)) for sender in around.senders or [None]]
     wish = opt_outs.wish_of(reply)
-    needs = [_need(runtime, reply, sender, reading, state, wish, now) for sender, reading in pairs]
-    opened: list[Escalation | None] = []
-    for (sender, reading), need in zip(pairs, needs, strict=True):
-        _store(session, reply, sender, reading, now)
-        opened.append(_escalate(session, runtime, reply, sender, reading, need, now) if need else None)
-    _answer(session, runtime, reply, pairs, needs, opened, state, wish, now)
-    rows = [row for row in opened if row is not None]
-    if wish in ("stop", "stop_sentence"):
-        rows += opt_outs.obey_stop(session, runtime, reply, state, pairs, now)
-    elif wish == "start" and state.opted_out_at is not None:
-        rows += opt_outs.obey_start(session, runtime, reply, state, pairs, now)
-    for sender, reading in pairs:
+    needs = [need_of(runtime.site, around, sender, reading, wish, now) for sender, reading in pairs]
+    return Weighed(around, pairs, wish, needs)
+
+
+def _open(session: Session, runtime: Runtime, one: Weighed, codes: list[str], now: datetime) -> None:
+    """Open or join an escalation for every need. A clinical one was looked for already, behind locks: should
+    another process have opened it all the same, the whole triage fails on its uniqueness and begins again."""
+    for (sender, reading), need in zip(one.pairs, one.needs, strict=True):
+        if need is None:
+            one.opened.append(None)
+            continue
+        course = sender.enrollment if sender else None
+        if course is not None and need.urgency >= Urgency.URGENT:
+            course.flagged_at = course.flagged_at or now
+            session.add(course)
+        values = _values(runtime, one.around.reply, sender, reading, need, now)
+        team_id = sender.patient.team_id if sender else DEFAULT_TEAM
+        opening = Opening(**values, subject=one.around.subject_of(sender), team_id=team_id)
+        if opening.kind != "clinical":
+            one.opened.append(open_escalation(session, **values))
+            continue
+        row, kind = one.around.unresolved.get(opening.subject), "opened"
+        if row is None:
+            row = fresh_row(opening, codes.pop())
+        else:
+            kind = join(row, opening)
+        session.add(row)
+        one.opened.append(row)
+        one.events.append(event_of(row, kind, opening))
+
+
+def _values(
+    runtime: Runtime, reply: Reply, sender: Sender | None, reading: Reading, need: Need, now: datetime
+) -> dict[str, Any]:
+    course = sender.enrollment if sender else None
+    return {
+        "now": now,
+        "site": runtime.site,
+        "reason": need.reason,
+        "urgency": need.urgency,
+        "patient_id": sender.patient.id if sender else None,
+        "enrollment_id": course.id if course else None,
+        "phone": reply.from_phone,
+        "reply_id": reply.id,
+        "findings": [{**found, "reply_id": reply.id} for found in reading.findings],
+        "due_by": need.due_by,
+    }
+
+
+def _follow(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> None:
+    """What points to the escalations, and what they do not change: answers, opt-outs, the plan, the audit."""
+    reply, state = one.around.reply, one.around.state
+    session.add_all(one.events)
+    for (sender, reading), row in zip(one.pairs, one.opened, strict=True):
+        _store(session, reply, sender, reading, row, now)
+    _answer(session, runtime, one, now)
+    if one.wish in ("stop", "stop_sentence"):
+        opt_outs.obey_stop(session, runtime, reply, state, one.pairs, now)
+    elif one.wish == "start" and state.opted_out_at is not None:
+        opt_outs.obey_start(session, runtime, reply, state, one.pairs, now)
+    for sender, reading in one.pairs:
         if sender is not None:
             _move_plan_on(session, runtime, sender, reading, now)
-    _finish(session, reply, pairs, now)
-    return rows
+    _finish(session, reply, one.pairs, now)
 
 
-class _Need:
-    """That a person must look: why, how fast, and by when if not by the targets."""
-
-    def __init__(self, reason: str, urgency: Urgency, due_by: datetime | None = None) -> None:
-        self.reason, self.urgency, self.due_by = reason, urgency, due_by
-
-
-def _need(
-    runtime: Runtime,
-    reply: Reply,
-    sender: Sender | None,
-    reading: Reading,
-    state: PhoneState,
-    wish: str | None,
-    now: datetime,
-) -> _Need | None:
-    """Whether and why a person must look at one reading. A known keyword alone needs nobody but its own
-    task."""
-    urgency = reading.urgency
-    if urgency >= Urgency.URGENT:
-        return _Need("red_flag" if reading.understood else "not_understood", urgency)
-    plain_wish = wish in ("stop", "start", "stop_sentence") and not reading.findings
-    if plain_wish and (urgency is Urgency.NONE or wish == "stop_sentence"):
-        return None
-    if sender is None:
-        return _Need("unknown_number", Urgency.ROUTINE)
-    if _about_thinner(reading) and urgency is Urgency.ROUTINE:
-        return _Need("blood_thinner", urgency, same_day_deadline(now, runtime.site))
-    if urgency is Urgency.ROUTINE and not reading.understood:
-        soon = reading.unclear and bool(sender.running)
-        return _Need(
-            "not_understood",
-            urgency,
-            hour_or_morning(now, runtime.site, sender.patient.timezone) if soon else None,
-        )
-    if urgency is Urgency.ROUTINE:
-        asks = "?" in reply.body or any(found["status"] == "asked" for found in reading.findings)
-        return _Need("question" if asks else "answer", urgency)
-    if not sender.running or state.opted_out_at is not None:
-        return _Need("ended_enrollment" if not sender.running else "opted_out_reply", Urgency.ROUTINE)
-    return None
-
-
-def _about_thinner(reading: Reading) -> bool:
-    answer = reading.assessment.answer
-    said_no = reading.counts_for == "blood_thinner" and answer is not None and answer.kind == "no"
-    return said_no or any("thinner" in found["rule"] for found in reading.findings)
-
-
-def _escalate(
+def _store(
     session: Session,
-    runtime: Runtime,
     reply: Reply,
     sender: Sender | None,
     reading: Reading,
-    need: _Need,
+    row: Escalation | None,
     now: datetime,
-) -> Escalation:
-    course = sender.enrollment if sender else None
-    if course is not None and need.urgency >= Urgency.URGENT:
-        course.flagged_at = course.flagged_at or now
-        session.add(course)
-    return escalations.open_escalation(
-        session,
-        now=now,
-        site=runtime.site,
-        reason=need.reason,
-        urgency=need.urgency,
-        patient_id=sender.patient.id if sender else None,
-        enrollment_id=course.id if course else None,
-        phone=reply.from_phone,
-        reply_id=reply.id,
-        findings=[{**found, "reply_id": reply.id} for found in reading.findings],
-        due_by=need.due_by,
-    )
-
-
-def _store(session: Session, reply: Reply, sender: Sender | None, reading: Reading, now: datetime) -> None:
+) -> None:
     found = reading.assessment
     session.add(
         StoredAssessment(
@@ -148,6 +172,7 @@ def _store(session: Session, reply: Reply, sender: Sender | None, reading: Readi
             patient_id=sender.patient.id if sender else None,
             enrollment_id=sender.enrollment.id if sender and sender.enrollment else None,
             plan_item_id=reading.item.id if reading.item else None,
+            escalation_id=row.id if row else None,
             asked=reading.asked,
             urgency=str(reading.urgency),
             understood=reading.understood,
@@ -167,20 +192,11 @@ def _answer_given(reading: Reading) -> dict[str, Any] | None:
     return {key: value for key, value in asdict(answer).items() if value is not None}
 
 
-def _answer(
-    session: Session,
-    runtime: Runtime,
-    reply: Reply,
-    pairs: Sequence[Pair],
-    needs: Sequence[_Need | None],
-    opened: Sequence[Escalation | None],
-    state: PhoneState,
-    wish: str | None,
-    now: datetime,
-) -> None:
+def _answer(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> None:
     """One text back for all patients behind the number: the safety answer first, else at most one notice."""
+    reply, state = one.around.reply, one.around.state
     keys: dict[str, tuple[Sender | None, Reading, Escalation | None]] = {}
-    for (sender, reading), need, row in zip(pairs, needs, opened, strict=True):
+    for (sender, reading), need, row in zip(one.pairs, one.needs, one.opened, strict=True):
         if need is None:
             continue
         key = answers.text_for(
@@ -192,30 +208,29 @@ def _answer(
         if key is not None:
             keys.setdefault(key, (sender, reading, row))
     key = answers.weightiest(list(keys))
-    sender, reading, row = keys[key] if key else (pairs[0][0], pairs[0][1], None)
+    sender, reading, row = keys[key] if key else (*one.pairs[0], None)
     about = {
         "patient_id": sender.patient.id if sender else None,
         "enrollment_id": sender.enrollment.id if sender and sender.enrollment else None,
+        "language": reading.language,
     }
     silent = opt_outs.answered_by_carrier(reply)
-    bare = carrier_word(reply.body) is not None
     warned = key in answers.WEIGHT
     if key is not None and warned:
-        if not (silent and bare):
+        if not (silent and carrier_word(reply.body) is not None):
             answers.send_safety(
                 session,
                 runtime,
                 now=now,
-                reply=reply,
+                around=one.around,
                 key=key,
-                language=reading.language,
                 escalation_id=row.id if row else None,
                 **about,
             )
         key = None
-    confirmation = _confirmation(wish, state)
+    confirmation = _confirmation(one.wish, state)
     notice = None if warned and confirmation == "help" else confirmation or key
-    blocked = state.opted_out_at is not None and wish != "start"
+    blocked = state.opted_out_at is not None and one.wish != "start"
     if notice is None or silent or blocked:
         return
     item = reading.item if notice == "not_understood" else None
@@ -223,9 +238,8 @@ def _answer(
         session,
         runtime,
         now=now,
-        reply=reply,
+        around=one.around,
         key=notice,
-        language=reading.language,
         plan_item_id=item.id if item else None,
         **about,
     )
@@ -245,7 +259,7 @@ def _move_plan_on(
     """Write the answer to its question. A later answer ("sorry i meant 1") is written too and closes
     nothing."""
     answer = _answer_given(reading)
-    item = _question_answered(session, sender, reading, now)
+    item = _question_answered(sender, reading, now)
     if item is not None:
         plan.answered(session, runtime, item, answer or {"kind": "text"}, now)
     elif answer and answer["kind"] == "score" and sender.enrollment is not None:
@@ -253,7 +267,7 @@ def _move_plan_on(
         session.add(sender.enrollment)
 
 
-def _question_answered(session: Session, sender: Sender, reading: Reading, now: datetime) -> PlanItem | None:
+def _question_answered(sender: Sender, reading: Reading, now: datetime) -> PlanItem | None:
     """The question this reply answers: the one it was read against, or an earlier one of the last 24 h that
     its kind of answer fits. Words that only raise an alarm answer the question they were written under."""
     answer = reading.assessment.answer
@@ -264,11 +278,10 @@ def _question_answered(session: Session, sender: Sender, reading: Reading, now: 
             return reading.item
         if reading.understood and (asks in FREE_QUESTIONS or (asks != "pain" and reading.findings)):
             return reading.item
-    for course in sender.running:
-        for item in plan.recent_questions(session, course.id, now):
-            if item.answered_at is None and _fits(kind, item.asks or ""):
-                return item
-    return None
+    if not sender.running:
+        return None
+    recent = recent_questions(sender, now)
+    return next((item for item in recent if item.answered_at is None and _fits(kind, item.asks or "")), None)
 
 
 def _fits(kind: str | None, asks: str) -> bool:

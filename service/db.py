@@ -25,6 +25,8 @@ from service.turns import Turns
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
+CHECKPOINT_PAGES = 4000  # 16 MB: whoever commits past it copies them all back, so not at every few commits
+CACHE_KIB = 16_000
 # A statement or idle transaction that outlives these is a fault, not work: never let it hold rows for ever.
 POSTGRES_OPTIONS = (
     "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
@@ -55,6 +57,7 @@ def _engine(database_url: str, pool_size: int) -> Engine:
             url,
             pool_size=pool_size,
             max_overflow=10,
+            pool_use_lifo=True,  # the connection used last has its statements prepared
             pool_pre_ping=True,
             hide_parameters=True,  # else an error's text quotes names, numbers and what patients wrote
             connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
@@ -68,6 +71,7 @@ def _engine(database_url: str, pool_size: int) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=10,
+        pool_use_lifo=True,
         hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
     )
@@ -84,6 +88,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"cache_size=-{CACHE_KIB}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

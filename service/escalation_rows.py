@@ -15,6 +15,8 @@ from messages.site import Site
 from messages.urgency import Urgency
 from service.models import Escalation, EscalationEvent, Member
 
+_sites: dict[tuple[int, int], tuple[Site, Site]] = {}  # a site does not change while the process runs
+
 
 class EscalationError(Exception):
     """An act on an escalation that cannot be done; the message is a sentence for the person who tried."""
@@ -51,25 +53,39 @@ class InvalidAct(EscalationError):
 
 def locked(session: Session, escalation_id: str) -> Escalation:
     """The row, fresh and locked until the transaction ends. Raises UnknownEscalation."""
-    row = session.exec(
-        select(Escalation)
-        .where(Escalation.id == escalation_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    row = _for_update(session, escalation_id, skip=False)
     if row is None:
         raise UnknownEscalation(f"There is no escalation {escalation_id}.")
     return row
+
+
+def locked_if_free(session: Session, escalation_id: str) -> Escalation | None:
+    """Like ``locked``; None when somebody else holds it right now."""
+    return _for_update(session, escalation_id, skip=True)
+
+
+def _for_update(session: Session, escalation_id: str, skip: bool) -> Escalation | None:
+    return session.exec(
+        select(Escalation)
+        .where(Escalation.id == escalation_id)
+        .with_for_update(skip_locked=skip)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
 
 
 def write_event(
     session: Session, row: Escalation, *, now: datetime, kind: str, actor: str, **detail: Any
 ) -> None:
     """Add a line to the timeline and count the change, so that live views notice."""
+    event = new_event(row, now=now, kind=kind, actor=actor, **detail)
+    session.add_all([row, event])
+
+
+def new_event(row: Escalation, *, now: datetime, kind: str, actor: str, **detail: Any) -> EscalationEvent:
+    """A line of the timeline that is not stored yet; the row's version counts it already."""
     row.version += 1
-    session.add(row)
     told = {key: value for key, value in detail.items() if value is not None} | {"version": row.version}
-    session.add(EscalationEvent(escalation_id=row.id, at=now, kind=kind, actor=actor, detail=told))
+    return EscalationEvent(escalation_id=row.id, at=now, kind=kind, actor=actor, detail=told)
 
 
 def timeline(session: Session, escalation_id: str) -> list[EscalationEvent]:
@@ -93,16 +109,21 @@ def restart_ladder(row: Escalation, site: Site, also: Sequence[str] = ()) -> Non
     row.ladder[0]["generation"] = generation
 
 
-def free_code(session: Session) -> str:
-    """A code no unresolved escalation has: four digits, five when thousands are open."""
-    taken = set(session.exec(select(Escalation.code).where(col(Escalation.status) != "resolved")))
-    for _ in range(100):
-        code = f"{randbelow(10_000):04d}"
-        if code not in taken:
-            return code
-    while (code := f"{randbelow(100_000):05d}") in taken:
-        pass
-    return code
+def free_codes(session: Session, count: int) -> list[str]:
+    """As many different codes that no unresolved escalation has: four digits, more when thousands are open.
+
+    A few are drawn and looked up: reading all that are taken would make each opening cost what is open.
+    """
+    found: list[str] = []
+    for digits in (4, 4, 5, 5, 5, 5, 5, 5, *[6] * 9):
+        drawn = {f"{randbelow(10**digits):0{digits}d}" for _ in range(2 * count + 8)} - set(found)
+        taken = session.exec(
+            select(Escalation.code).where(col(Escalation.code).in_(drawn), Escalation.status != "resolved")
+        )
+        found.extend(drawn - set(taken))
+        if len(found) >= count:
+            return found[:count]
+    raise EscalationError("There is no free code: tens of thousands of escalations are open.")
 
 
 def member_named(session: Session, email: str) -> Member:
@@ -117,8 +138,12 @@ def with_public_holidays(site: Site, at: datetime) -> Site:
     """The site with its country's public holidays of this year and the next added to its own."""
     if not site.holiday_country:
         return site
-    found = _holidays_of(site.holiday_country, at.year)
-    return replace(site, holidays=(*site.holidays, *found))
+    key = (id(site), at.year)
+    known = _sites.get(key)
+    if known is None or known[0] is not site:
+        found = _holidays_of(site.holiday_country, at.year)
+        known = _sites[key] = (site, replace(site, holidays=(*site.holidays, *found)))
+    return known[1]
 
 
 @cache

@@ -6,67 +6,86 @@ A triage that fails for whatever reason becomes an urgent escalation and is trie
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, or_, select
 
 from messages.urgency import Urgency
-from service import escalations, paging
+from service import escalations, outbox
 from service.consequences import draw
 from service.db import session_on
 from service.keyring import Unreadable
-from service.models import Patient, Reply
+from service.models import Patient, Reply, metadata, new_id
 from service.runtime import Runtime
+from service.surroundings import Around, look_around
 
 log = logging.getLogger(__name__)
 
+REPLIES = metadata.tables["replies"]
 CONFLICT_TRIES = 3
 MOST_ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=30)
 BACKLOG_BATCH = 200
+HANDFUL = 16
 
 
-def receive(
-    session: Session,
-    *,
-    now: datetime,
-    carrier_sid: str,
-    from_phone: str,
-    to_phone: str | None,
-    body: str,
-    media: Sequence[dict[str, Any]] | None = None,
-    opt_out_type: str | None = None,
-    segments: int = 1,
-    received_at: datetime | None = None,
-    caught_up: bool = False,
-) -> tuple[Reply, bool]:
-    """Store one reply and commit, before anything looks at it. Returns the row and whether it is new.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A text as the carrier gave it to us. ``received_at`` (aware UTC) is the carrier's time when it is
+    known; ``caught_up`` marks what was read from the carrier's log."""
 
-    The same ``carrier_sid`` again changes nothing and returns the first row. ``received_at`` (aware UTC) is
-    the carrier's time when it is known; ``caught_up`` marks what was read from the carrier's log.
+    carrier_sid: str
+    from_phone: str
+    to_phone: str | None
+    body: str
+    media: Sequence[dict[str, Any]] | None = None
+    opt_out_type: str | None = None
+    segments: int = 1
+    received_at: datetime | None = None
+    caught_up: bool = False
+
+
+def store(session: Session, arrivals: Sequence[Arrival], now: datetime) -> list[str]:
+    """Store replies and commit, before anything looks at them. Returns the ids of those that are new.
+
+    The same ``carrier_sid`` again changes nothing.
     """
-    fresh = Reply(
-        carrier_sid=carrier_sid,
-        from_phone=from_phone,
-        to_phone=to_phone,
-        body=_storable(body),
-        media=list(media) if media else None,
-        opt_out_type=opt_out_type,
-        segments=segments,
-        received_at=received_at or now,
-        stored_at=now,
-        caught_up=caught_up,
-    )
-    try:
-        session.add(fresh)
-        session.commit()
-    except IntegrityError:
-        session.rollback()
-        known = session.exec(select(Reply).where(Reply.carrier_sid == carrier_sid)).one()
-        return known, False
-    return fresh, True
+    rows = {one.carrier_sid: _row(one, now) for one in reversed(arrivals)}
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(REPLIES).on_conflict_do_nothing(index_elements=["carrier_sid"])
+    ids = session.execute(statement.returning(REPLIES.c.id), list(reversed(rows.values()))).scalars().all()
+    session.commit()
+    new = set(ids)
+    return [row["id"] for row in reversed(rows.values()) if row["id"] in new]
+
+
+def receive(session: Session, *, now: datetime, **arrival: Any) -> tuple[Reply, bool]:
+    """Store one reply (see ``Arrival``) and commit. Returns the row and whether it is new."""
+    one = Arrival(**arrival)
+    is_new = bool(store(session, [one], now))
+    return session.exec(select(Reply).where(Reply.carrier_sid == one.carrier_sid)).one(), is_new
+
+
+def _row(one: Arrival, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "carrier_sid": one.carrier_sid,
+        "from_phone": one.from_phone,
+        "to_phone": one.to_phone,
+        "body": _storable(one.body),
+        "media": list(one.media) if one.media else None,
+        "opt_out_type": one.opt_out_type,
+        "segments": one.segments,
+        "received_at": one.received_at or now,
+        "stored_at": now,
+        "caught_up": one.caught_up,
+        "from_caregiver": False,
+        "triage_attempts": 0,
+    }
 
 
 def _storable(body: str) -> str:
@@ -75,16 +94,35 @@ def _storable(body: str) -> str:
 
 
 def triage_reply(runtime: Runtime, reply_id: str, now: datetime) -> None:
-    """Triage one stored reply and write every consequence; once per reply, whoever else tries at the same
-    time.
+    """Triage one stored reply; see ``triage_replies``."""
+    triage_replies(runtime, [reply_id], now)
 
-    Never raises: the reply is stored, and a failure is an escalation of its own.
+
+def triage_replies(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> None:
+    """Triage stored replies and write every consequence; once per reply, whoever else tries at the same time.
+
+    They are read by the handful, each handful in one transaction; one that fails is read again reply by
+    reply, so that each stands or falls alone. Never raises: the replies are stored, and a failure is an
+    escalation of its own. Whom to page is the workers' business: nobody but they could send a page.
     """
+    waiting = list(reply_ids)
+    while waiting:
+        handful, waiting = waiting[:HANDFUL], waiting[HANDFUL:]
+        if len(handful) > 1:
+            try:
+                waiting = _triage(runtime, handful, now) + waiting
+                continue
+            except Exception as error:
+                log.warning("%d replies are read one by one (%s)", len(handful), type(error).__name__)
+        for reply_id in handful:
+            _triage_alone(runtime, reply_id, now)
+    runtime.wake.set()
+
+
+def _triage_alone(runtime: Runtime, reply_id: str, now: datetime) -> None:
     for attempt in range(1, CONFLICT_TRIES + 1):
         try:
-            with session_on(runtime.engine) as session:
-                _triage(session, runtime, reply_id, now)
-            runtime.wake.set()
+            _triage(runtime, [reply_id], now)
             return
         except DBAPIError as error:  # two workers met on the same rows: the loser simply begins again
             log.warning("triage of reply %s met a database conflict (%s)", reply_id, type(error).__name__)
@@ -96,27 +134,41 @@ def triage_reply(runtime: Runtime, reply_id: str, now: datetime) -> None:
     try:
         with session_on(runtime.engine) as session:
             _note_failure(session, runtime, reply_id, now)
-        runtime.wake.set()
     except Exception as error:
         log.critical("reply %s is stored but could not be escalated: %s", reply_id, type(error).__name__)
 
 
-def _triage(session: Session, runtime: Runtime, reply_id: str, now: datetime) -> None:
-    reply = session.exec(
-        select(Reply)
-        .where(Reply.id == reply_id, col(Reply.triaged_at).is_(None))
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
-    if reply is None:
-        return
-    if isinstance(reply.body, Unreadable) or isinstance(reply.from_phone, Unreadable):
-        raise LookupError("a key of encryption at rest is missing")  # its placeholder must never be read
-    for row in draw(session, runtime, reply, now):
-        if row.status == "open" and row.next_event_at is not None and row.next_event_at <= now:
-            paging.advance(session, runtime, row, now)
-    reply.triaged_at = now
-    session.add(reply)
-    session.commit()
+def _triage(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> list[str]:
+    """One transaction. Returns those that must wait for their turn: a second text of one phone or about one
+    patient is read when what follows from the first is written."""
+    with session_on(runtime.engine) as session:
+        rows = session.exec(
+            select(Reply)
+            .where(col(Reply.id).in_(reply_ids), col(Reply.triaged_at).is_(None))
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not rows:
+            return []
+        if any(isinstance(row.body, Unreadable) or isinstance(row.from_phone, Unreadable) for row in rows):
+            raise LookupError("a key of encryption at rest is missing")  # its placeholder must never be read
+        order = {reply_id: place for place, reply_id in enumerate(reply_ids)}
+        arounds = look_around(session, sorted(rows, key=lambda row: order[row.id]), now)
+        first: list[Around] = []
+        subjects: set[str] = set()
+        for around in arounds:
+            about = around.subjects | {around.reply.from_phone}
+            if not about & subjects:
+                first.append(around)
+            subjects |= about
+        urgent = draw(session, runtime, first, now)
+        for around in first:
+            around.reply.triaged_at = now
+            session.add(around.reply)
+        if urgent:
+            outbox.wake_workers(session, first[0].reply.id)
+        session.commit()
+    done = {around.reply.id for around in first}
+    return [around.reply.id for around in arounds if around.reply.id not in done]
 
 
 def _note_failure(session: Session, runtime: Runtime, reply_id: str, now: datetime) -> None:
@@ -142,7 +194,7 @@ def _note_failure(session: Session, runtime: Runtime, reply_id: str, now: dateti
     reply.patient_id = patient.id if patient else None
     session.add(reply)
     if reply.triage_attempts == 1:
-        row = escalations.open_escalation(
+        escalations.open_escalation(
             session,
             now=now,
             site=runtime.site,
@@ -153,8 +205,7 @@ def _note_failure(session: Session, runtime: Runtime, reply_id: str, now: dateti
             reply_id=reply.id,
             summary="The service could not read this reply. Please read it now.",
         )
-        session.commit()
-        paging.advance(session, runtime, escalations.locked(session, row.id), now)
+        outbox.wake_workers(session, reply.id)
     session.commit()
 
 
@@ -170,8 +221,7 @@ def triage_backlog(runtime: Runtime, now: datetime, limit: int = BACKLOG_BATCH) 
             .order_by(col(Reply.received_at), col(Reply.id))
             .limit(limit)
         ).all()
-    for reply_id in waiting:
-        triage_reply(runtime, reply_id, now)
+    triage_replies(runtime, waiting, now)
     with session_on(runtime.engine) as session:
         read = session.exec(
             select(Reply.id).where(col(Reply.id).in_(waiting), col(Reply.triaged_at).is_not(None))

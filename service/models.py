@@ -5,14 +5,15 @@ next upgrade). SQLModel tables do not validate values: forms and ``messages`` do
 """
 
 from datetime import date, datetime
-from secrets import token_hex
 from time import time_ns
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, MetaData, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from service.chance import random_id
 from service.patient_words import keep_words
+from service.rows import Row
 from service.sealed_columns import (
     SealedJson,
     SealedLookup,
@@ -58,12 +59,12 @@ DEFAULT_TEAM = "0" * 31 + "1"  # made by the migration; catches what belongs to 
 
 def new_id() -> str:
     """An opaque id: 128 random bits, so that an address tells nothing and cannot be guessed."""
-    return token_hex(16)
+    return random_id()
 
 
 def ordered_id() -> str:
     """An opaque id that sorts by when it was made on this machine: rows of one instant keep their order."""
-    return f"{time_ns():016x}{token_hex(8)}"
+    return f"{time_ns():016x}{random_id()[:16]}"
 
 
 def _one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
@@ -93,7 +94,7 @@ def _team() -> Any:
     return Field(default=DEFAULT_TEAM, max_length=32, sa_column_kwargs={"server_default": DEFAULT_TEAM})
 
 
-class Team(SQLModel, table=True):
+class Team(Row, table=True):
     """A care team of this site. One that is not active takes no patients and has none."""
 
     __tablename__ = "teams"
@@ -103,7 +104,7 @@ class Team(SQLModel, table=True):
     created_at: datetime
 
 
-class Patient(SQLModel, table=True):
+class Patient(Row, table=True):
     """One person. ``timezone`` is an IANA name; phones are E.164. Several patients may share a phone."""
 
     __tablename__ = "patients"
@@ -132,7 +133,7 @@ class Patient(SQLModel, table=True):
     created_at: datetime
 
 
-class PatientWord(SQLModel, table=True):
+class PatientWord(Row, table=True):
     """What a patient is found by: keyed hashes of the words of the name and of the phone's last digits."""
 
     __tablename__ = "patient_words"
@@ -140,7 +141,7 @@ class PatientWord(SQLModel, table=True):
     word_hash: str = Field(primary_key=True, index=True)
 
 
-class SealingKey(SQLModel, table=True):
+class SealingKey(Row, table=True):
     """A key that sealed something here, by name, and with it the index key as it lies sealed by that key.
 
     ``plain`` is no key: the index key as it is, while nothing is sealed. ``lost_at``: its owner said that the
@@ -154,7 +155,7 @@ class SealingKey(SQLModel, table=True):
     lost_at: datetime | None = None
 
 
-class PhoneState(SQLModel, table=True):
+class PhoneState(Row, table=True):
     """What the carrier taught us about one number: opted out, or cannot receive texts (with the code).
 
     Its key is the number's keyed hash: ``session.get(PhoneState, number)`` finds it.
@@ -168,7 +169,7 @@ class PhoneState(SQLModel, table=True):
     code: str | None = None
 
 
-class ProtocolVersion(SQLModel, table=True):
+class ProtocolVersion(Row, table=True):
     """The text of each protocol version ever used: an enrollment stays on the version it began with."""
 
     __tablename__ = "protocol_versions"
@@ -179,7 +180,7 @@ class ProtocolVersion(SQLModel, table=True):
     created_at: datetime
 
 
-class Enrollment(SQLModel, table=True):
+class Enrollment(Row, table=True):
     """One patient on one protocol version, with consent. ``thoracic`` is derived from ``levels``."""
 
     __tablename__ = "enrollments"
@@ -224,7 +225,7 @@ class Enrollment(SQLModel, table=True):
     )
 
 
-class PlanItem(SQLModel, table=True):
+class PlanItem(Row, table=True):
     """One check-in of one enrollment: when it is due, what became of it.
 
     ``asks`` is None for plain advice. ``sent_at`` opens the question, ``silent_at`` is when no answer counts
@@ -260,7 +261,7 @@ class PlanItem(SQLModel, table=True):
     silence_cause: str | None = None
 
 
-class OutboundMessage(SQLModel, table=True):
+class OutboundMessage(Row, table=True):
     """One text we mean to send, with its fate. ``key`` is unique: the same text can never be planned twice.
 
     ``priority`` 0 goes first (safety answers and pages), 5 is a check-in. ``fence`` counts claims: a worker
@@ -327,7 +328,7 @@ class OutboundMessage(SQLModel, table=True):
     why: str | None = None
 
 
-class Reply(SQLModel, table=True):
+class Reply(Row, table=True):
     """Any text from a phone, stored before anything reads it. Unique on the carrier's id.
 
     ``triaged_at`` is empty until every assessment and its consequences are committed. ``caught_up`` marks a
@@ -367,8 +368,12 @@ class Reply(SQLModel, table=True):
     triage_after: datetime | None = None
 
 
-class StoredAssessment(SQLModel, table=True):
-    """The result of triage of one reply for one patient (two rows where two patients share a phone)."""
+class StoredAssessment(Row, table=True):
+    """The result of triage of one reply for one patient (two rows where two patients share a phone).
+
+    ``escalation_id``: the escalation it led to or joined; the auditor goes by it, not by comparing times. No
+    foreign key: an escalation may be deleted before its assessments, and they must not go with it.
+    """
 
     __tablename__ = "assessments"
     __table_args__ = (_one_of("urgency", "urgency", URGENCIES),)
@@ -377,6 +382,7 @@ class StoredAssessment(SQLModel, table=True):
     patient_id: str | None = Field(default=None, foreign_key="patients.id", index=True)
     enrollment_id: str | None = Field(default=None, foreign_key="enrollments.id")
     plan_item_id: str | None = Field(default=None, foreign_key="plan_items.id")
+    escalation_id: str | None = Field(default=None, index=True, max_length=32)
     asked: str | None = None
     urgency: str
     understood: bool
@@ -391,7 +397,7 @@ class StoredAssessment(SQLModel, table=True):
     at: datetime
 
 
-class Escalation(SQLModel, table=True):
+class Escalation(Row, table=True):
     """An open need for a human, with its reason; ends only with a resolution.
 
     ``code`` is what a member texts back. ``ladder`` is frozen at opening. ``version`` rises with every change
@@ -439,6 +445,13 @@ class Escalation(SQLModel, table=True):
             postgresql_where=text("status = 'resolved'"),
         ),
         Index("ix_escalations_code", "code"),
+        Index(
+            "uq_escalations_code_open",
+            "code",
+            unique=True,
+            sqlite_where=text("status <> 'resolved'"),
+            postgresql_where=text("status <> 'resolved'"),
+        ),
         Index(
             "ix_escalations_next_event_at",
             "next_event_at",
@@ -489,7 +502,7 @@ class Escalation(SQLModel, table=True):
     version: int = 1
 
 
-class EscalationEvent(SQLModel, table=True):
+class EscalationEvent(Row, table=True):
     """One line of an escalation's timeline."""
 
     __tablename__ = "escalation_events"
@@ -501,7 +514,7 @@ class EscalationEvent(SQLModel, table=True):
     detail: dict[str, Any] | None = Field(default=None, sa_column=_sealed_json("escalation_events.detail"))
 
 
-class Member(SQLModel, table=True):
+class Member(Row, table=True):
     """A person of the care team who signs in. ``pages_blocked_at``: the carrier refuses our pages to them.
 
     ``totp_secret`` is sealed (``service.account_secrets``); ``totp_counter`` is the 30-second step of
@@ -527,7 +540,7 @@ class Member(SQLModel, table=True):
     created_at: datetime
 
 
-class TeamMember(SQLModel, table=True):
+class TeamMember(Row, table=True):
     """Who works in which team. A member without any row works in the team that catches all."""
 
     __tablename__ = "team_members"
@@ -535,7 +548,7 @@ class TeamMember(SQLModel, table=True):
     member_id: str = Field(foreign_key="members.id", primary_key=True, index=True, max_length=32)
 
 
-class BreakGlass(SQLModel, table=True):
+class BreakGlass(Row, table=True):
     """A member opened a patient of another team in an emergency: why, and until when. Never removed."""
 
     __tablename__ = "break_glass"
@@ -553,7 +566,7 @@ class BreakGlass(SQLModel, table=True):
     ended_by: str | None = None
 
 
-class MemberSession(SQLModel, table=True):
+class MemberSession(Row, table=True):
     """One signed-in browser; only the hash of its token is stored.
 
     ``totp_offered``: the sealed secret of a second factor that is being set up in this browser.
@@ -573,7 +586,7 @@ class MemberSession(SQLModel, table=True):
     totp_offered: str | None = None
 
 
-class MemberLink(SQLModel, table=True):
+class MemberLink(Row, table=True):
     """Something that opens a door once: an invitation, a new password, the first admin, the step between
     password and code, a sign-in that came back from the identity provider. Only a token's hash is kept."""
 
@@ -590,7 +603,7 @@ class MemberLink(SQLModel, table=True):
     revoked_at: datetime | None = None
 
 
-class RecoveryCode(SQLModel, table=True):
+class RecoveryCode(Row, table=True):
     """One of ten ways in for whoever lost their second factor; keyed hash, each works once."""
 
     __tablename__ = "recovery_codes"
@@ -602,7 +615,7 @@ class RecoveryCode(SQLModel, table=True):
     used_at: datetime | None = None
 
 
-class SignInAttempt(SQLModel, table=True):
+class SignInAttempt(Row, table=True):
     """Failed and good tries to get in, for throttling: sign-ins, searches that break the glass. ``subject``
     is a hash of whose tries they are."""
 
@@ -614,7 +627,7 @@ class SignInAttempt(SQLModel, table=True):
     good: bool
 
 
-class ApiToken(SQLModel, table=True):
+class ApiToken(Row, table=True):
     """A key for programs; only its hash is stored. ``teams``: ids of the teams whose patients it reaches;
     None: all of them."""
 
@@ -629,7 +642,7 @@ class ApiToken(SQLModel, table=True):
     revoked_at: datetime | None = None
 
 
-class IdempotencyKey(SQLModel, table=True):
+class IdempotencyKey(Row, table=True):
     """A POST that was answered already: the same key within 24 h gets the same answer."""
 
     __tablename__ = "idempotency_keys"
@@ -641,7 +654,7 @@ class IdempotencyKey(SQLModel, table=True):
     created_at: datetime
 
 
-class OnCallShift(SQLModel, table=True):
+class OnCallShift(Row, table=True):
     """Who holds a tier when. Without ``ends_at`` it holds around the clock until changed.
 
     ``override`` shifts stand above ordinary ones of the same tier while they last. ``team_id`` None: for the
@@ -661,7 +674,7 @@ class OnCallShift(SQLModel, table=True):
     created_at: datetime
 
 
-class AuditEvent(SQLModel, table=True):
+class AuditEvent(Row, table=True):
     """Every look at and act on patient data. Append-only; a job seals rows into a hash chain.
 
     ``seal_number`` and ``seal`` are empty until the job has sealed the row.
@@ -690,7 +703,7 @@ class AuditEvent(SQLModel, table=True):
     seal: str | None = None
 
 
-class Mark(SQLModel, table=True):
+class Mark(Row, table=True):
     """Small facts about the running system: last tick of each job, catch-up cursors, counts of refusals.
 
     ``name`` such as ``tick:send_due`` or ``refused:signature``.
@@ -703,7 +716,7 @@ class Mark(SQLModel, table=True):
     detail: dict[str, Any] | None = Field(default=None, sa_column=_json())
 
 
-class SenderPace(SQLModel, table=True):
+class SenderPace(Row, table=True):
     """When a sender may send its next text: shared by all workers so that the pace holds across them."""
 
     __tablename__ = "sender_paces"
@@ -711,7 +724,7 @@ class SenderPace(SQLModel, table=True):
     free_at: datetime
 
 
-class SimulatedText(SQLModel, table=True):
+class SimulatedText(Row, table=True):
     """The simulated carrier's own log: every text that reached or left a simulated phone.
 
     It belongs to the carrier, not to us: the service learns of it only as it would from a real one.
@@ -739,7 +752,7 @@ class SimulatedText(SQLModel, table=True):
     created_at: datetime
 
 
-class SimulatedPicture(SQLModel, table=True):
+class SimulatedPicture(Row, table=True):
     """A picture that came with a text from a simulated phone: kept by the simulated carrier, as a real one
     keeps its own."""
 
@@ -749,7 +762,7 @@ class SimulatedPicture(SQLModel, table=True):
     content: bytes
 
 
-class SiteVersion(SQLModel, table=True):
+class SiteVersion(Row, table=True):
     """What an admin set in place of the site file's values, one row per change; the last one holds.
 
     ``overrides``: field such as ``clinic.name`` to its text. ``changes``: field, from, to of this change.
@@ -763,7 +776,7 @@ class SiteVersion(SQLModel, table=True):
     changes: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
 
 
-class LabelledCase(SQLModel, table=True):
+class LabelledCase(Row, table=True):
     """A reply that a member marked as read wrongly, with what should have been read: for the bank."""
 
     __tablename__ = "labelled_cases"
@@ -778,7 +791,7 @@ class LabelledCase(SQLModel, table=True):
     at: datetime
 
 
-class LegalHold(SQLModel, table=True):
+class LegalHold(Row, table=True):
     """Nothing about this patient may be deleted or redacted until it is lifted. One at a time; earlier ones
     stay. ``reason`` is for the team and stays out of the audit trail, which names the hold by its id."""
 
@@ -804,7 +817,7 @@ class LegalHold(SQLModel, table=True):
     lifted_at: datetime | None = None
 
 
-class Redaction(SQLModel, table=True):
+class Redaction(Row, table=True):
     """A text whose words were taken out, who did it and why (a word of our own list). Never the text."""
 
     __tablename__ = "redactions"
@@ -816,7 +829,7 @@ class Redaction(SQLModel, table=True):
     at: datetime
 
 
-class CarrierRedaction(SQLModel, table=True):
+class CarrierRedaction(Row, table=True):
     """A text whose words and pictures are to be taken out of the carrier's own log too, until that is done.
 
     Stands alone: it outlives the text's own row. ``refused``: the carrier never will.

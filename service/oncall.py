@@ -91,6 +91,8 @@ def team(session: Session, team_id: str | None = None) -> list[Member]:
 def pageable(session: Session, members: Sequence[Member]) -> list[Member]:
     """Those of ``members`` whom a text can reach: with a phone the carrier does not refuse."""
     phones = [member.phone for member in members if member.phone]
+    if not phones:
+        return []
     refused = {
         row.phone
         for row in session.exec(select(PhoneState).where(col(PhoneState.phone).in_(phones)))

@@ -12,7 +12,7 @@ from service import audit, escalations
 from service.models import Escalation, PhoneState, Reply
 from service.reading import FIRST_DAYS, Reading
 from service.runtime import Runtime
-from service.senders import Sender
+from service.surroundings import Sender
 
 # The carrier answers these by itself, in English; anything we sent besides would be a second answer.
 ANSWERED_BY_CARRIER = frozenset(

@@ -6,6 +6,7 @@ lane: a slow batch of check-ins never stands in front of them.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CursorResult, text, update
 from sqlalchemy.exc import IntegrityError
@@ -23,8 +24,7 @@ PRIORITIES = {"safety": SAFETY, "page": SAFETY, "notice": PERSON_WAITS, "member"
 WAKE_CHANNEL = "aftercare_outbox"
 
 
-def queue(
-    session: Session,
+def made(
     *,
     now: datetime,
     key: str,
@@ -43,15 +43,12 @@ def queue(
     member_id: str | None = None,
     author: str | None = None,
 ) -> OutboundMessage:
-    """Plan one text; the caller commits. The same ``key`` again returns the first row unchanged.
+    """One text as a row that is not stored yet.
 
     ``due_at`` defaults to now; after ``expires_at`` (aware UTC) the text is not sent any more and becomes a
     task. The priority follows from the kind unless given. Raises ValueError for an unknown kind or priority,
     an empty body, or a text that would be useless before it is due.
     """
-    existing = session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
-    if existing is not None:
-        return existing
     due_at = due_at or now
     priority = PRIORITIES.get(kind, PLAN) if priority is None else priority
     clean = sanitise(body).strip()
@@ -63,7 +60,7 @@ def queue(
         raise ValueError(f"the text {key!r} is empty: give it a body")
     if expires_at <= due_at:
         raise ValueError(f"the text {key!r} expires at {expires_at} before it is due at {due_at}")
-    message = OutboundMessage(
+    return OutboundMessage(
         key=key,
         kind=kind,
         priority=priority,
@@ -81,24 +78,44 @@ def queue(
         member_id=member_id,
         author=author,
     )
+
+
+def queue(session: Session, *, key: str, **text: Any) -> OutboundMessage:
+    """Plan one text (see ``made``); the caller commits. The same ``key`` again returns the first row."""
+    known = _with_key(session, key)
+    if known is not None:
+        return known
+    message = made(key=key, **text)
     try:
         with session.begin_nested():
             session.add(message)
     except IntegrityError:
         # Another process planned the same text a moment ago: its row is the one.
-        twin = session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
+        twin = _with_key(session, key)
         if twin is None:
             raise
         return twin
     if message.priority in URGENT_LANE:
-        _wake_workers(session, message)
+        wake_workers(session, message.id)
     return message
 
 
-def _wake_workers(session: Session, message: OutboundMessage) -> None:
+def lay(session: Session, **text: Any) -> OutboundMessage:
+    """Plan one text (see ``made``) whose key is new for certain, because it names a row that the caller holds
+    locked and has looked behind. Asks the database nothing. The caller wakes the workers and commits."""
+    message = made(**text)
+    session.add(message)
+    return message
+
+
+def _with_key(session: Session, key: str) -> OutboundMessage | None:
+    return session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
+
+
+def wake_workers(session: Session, what: str) -> None:
     """On PostgreSQL the commit itself wakes every worker; the note carries an id and nothing else."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": WAKE_CHANNEL, "id": message.id})
+        session.execute(text("SELECT pg_notify(:channel, :id)"), {"channel": WAKE_CHANNEL, "id": what})
 
 
 def cancel_planned(

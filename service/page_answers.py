@@ -15,25 +15,25 @@ from service import escalation_acts, escalations, oncall, outbox, paging
 from service.escalation_rows import locked
 from service.models import Escalation, Mark, Member, Reply
 from service.runtime import Runtime
-from service.senders import phone_state
 from service.sight import sight_of_member
+from service.surroundings import Around
 
-_ACKNOWLEDGES = re.compile(r"^\W*(?P<word>ack\w*|take|tomo)?\W*(?P<code>\d{4,5})\W*$", re.IGNORECASE)
+_ACKNOWLEDGES = re.compile(r"^\W*(?P<word>ack\w*|take|tomo)?\W*(?P<code>\d{4,6})\W*$", re.IGNORECASE)
 WRONG_CODES_WITHIN = timedelta(minutes=10)
 WRONG_CODES_REPORTED = 3
 NOTICE_USEFUL = timedelta(minutes=30)
 
 
-def obey(
-    session: Session, runtime: Runtime, reply: Reply, member: Member, is_patient: bool, now: datetime
-) -> bool:
+def obey(session: Session, runtime: Runtime, around: Around, member: Member, now: datetime) -> bool:
     """Do what a member's text asks for. False: it is no such text, read it like anybody's. Does not commit.
 
     A number alone counts as a code; when it fits none and the phone is a patient's too, it is an answer.
     """
+    reply, is_patient = around.reply, bool(around.senders)
     word = carrier_word(reply.body)
     if word == "stop":
-        phone_state(session, reply.from_phone).opted_out_at = now
+        around.state.opted_out_at = now
+        session.add(around.state)
         paging.block_member(session, member, now)
         _tell_team_of_block(session, runtime, member, now)
         return not is_patient  # who is a patient too has opted out of check-ins as well

@@ -7,6 +7,7 @@ and with nothing else; one that cannot be delivered moves the ladder on at once.
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -85,6 +86,8 @@ def _climb(session: Session, runtime: Runtime, row: Escalation, now: datetime) -
             sent = [_page(session, runtime, row, telling, member, now) for member in people]
             pages.extend(sent)
             queued += len(sent)
+            if sent:
+                outbox.wake_workers(session, row.id)
             _tell_of_round(session, row, telling, people, now)
         if not fresh_loss:
             row.next_event_at = due.next_at
@@ -176,10 +179,12 @@ def _people(session: Session, row: Escalation, telling: Round, now: datetime) ->
         )
     step = next(step for step in row.ladder if step["tier"] == telling.tier)
     found = {member.id: member for member in oncall.to_page(session, telling.tier, now, row.team_id)}
-    named = session.exec(
-        select(Member).where(col(Member.email).in_(step.get("also", [])), col(Member.disabled_at).is_(None))
-    )
-    found.update((member.id, member) for member in named)
+    also = step.get("also")
+    if also:
+        named = session.exec(
+            select(Member).where(col(Member.email).in_(also), col(Member.disabled_at).is_(None))
+        )
+        found.update((member.id, member) for member in named)
     return oncall.pageable(session, list(found.values()))
 
 
@@ -187,14 +192,21 @@ def _page(
     session: Session, runtime: Runtime, row: Escalation, telling: Round, member: Member, now: datetime
 ) -> OutboundMessage:
     text = "page_everyone" if telling.tier == TEAM else "page_again" if telling.number else "page"
-    return _queue(session, runtime, row, member, text, f"{_prefix(row, telling.tier)}{telling.number}", now)
+    stem = f"{_prefix(row, telling.tier)}{telling.number}"
+    # The row is locked and its pages were just read: nobody can have laid this one.
+    return outbox.lay(session, **_text(runtime, row, member, text, stem, now))
 
 
 def _queue(
     session: Session, runtime: Runtime, row: Escalation, member: Member, text: str, stem: str, now: datetime
 ) -> OutboundMessage:
-    return outbox.queue(
-        session,
+    return outbox.queue(session, **_text(runtime, row, member, text, stem, now))
+
+
+def _text(
+    runtime: Runtime, row: Escalation, member: Member, text: str, stem: str, now: datetime
+) -> dict[str, Any]:
+    return dict(
         now=now,
         key=f"{stem}:{member.id}",
         kind="page",

@@ -18,18 +18,12 @@ from service.runtime import Runtime
 
 __all__ = [
     "answered",
-    "last_question",
-    "open_question",
     "queue_reminder",
-    "recent_questions",
     "release",
     "text_failed",
     "texts_sent",
 ]
 
-RECENT = timedelta(hours=24)
-LAST_QUESTION = timedelta(hours=72)
-SKEW = timedelta(minutes=2)  # the carrier's clock and ours: a reply read late answers nothing put after it
 # Done for every text that goes out: plain rows, no objects.
 ENROLLMENTS, ITEMS = metadata.tables["enrollments"], metadata.tables["plan_items"]
 REMINDER_USEFUL = timedelta(hours=3)
@@ -72,43 +66,6 @@ def text_failed(session: Session, plan_item_id: str, why: str, now: datetime) ->
     item.silence_cause = "undelivered" if item.asks else None
     item.why, item.remind_at, item.silent_at = why, None, None
     session.add(item)
-
-
-def last_question(session: Session, enrollment_id: str, now: datetime) -> PlanItem | None:
-    """The last question put to this patient (answered or not), which a reply is read against."""
-    return session.exec(
-        select(PlanItem)
-        .where(
-            PlanItem.enrollment_id == enrollment_id,
-            col(PlanItem.asks).is_not(None),
-            col(PlanItem.sent_at) > now - LAST_QUESTION,
-            col(PlanItem.sent_at) <= now + SKEW,
-        )
-        .order_by(col(PlanItem.sent_at).desc())
-        .limit(1)
-    ).first()
-
-
-def open_question(session: Session, enrollment_id: str, now: datetime) -> PlanItem | None:
-    """The last question, while nobody has answered it; None otherwise."""
-    item = last_question(session, enrollment_id, now)
-    return item if item is not None and item.status in ("sent", "silent") else None
-
-
-def recent_questions(session: Session, enrollment_id: str, now: datetime) -> list[PlanItem]:
-    """Questions put in the last 24 h, newest first: a bare yes or no counts for each of them."""
-    return list(
-        session.exec(
-            select(PlanItem)
-            .where(
-                PlanItem.enrollment_id == enrollment_id,
-                col(PlanItem.asks).is_not(None),
-                col(PlanItem.sent_at) > now - RECENT,
-                col(PlanItem.sent_at) <= now + SKEW,
-            )
-            .order_by(col(PlanItem.sent_at).desc())
-        )
-    )
 
 
 def answered(

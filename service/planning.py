@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -73,11 +74,12 @@ def facts_of(enrollment: Enrollment, patient: Patient) -> Facts:
 def lay_down(
     session: Session, runtime: Runtime, enrollment: Enrollment, patient: Patient, now: datetime
 ) -> None:
-    """One plan item per check-in, and one text in the outbox for each that is still to come."""
+    """One plan item per check-in, and one text in the outbox for each that is still to come; all items in one
+    statement, all texts in the next. ``enrollment`` is new: nobody else can have laid these down."""
     protocol = protocol_of(session, runtime, enrollment)
     planned = schedule.plan(protocol, facts_of(enrollment, patient), runtime.settings.quiet, now)
-    for entry in planned:
-        item = PlanItem(
+    items = [
+        PlanItem(
             id=new_id(),
             enrollment_id=enrollment.id,
             key=entry.check_in.key,
@@ -87,11 +89,14 @@ def lay_down(
             status=entry.status,
             why=entry.why or None,
         )
-        session.add(item)
-        session.flush()
-        if entry.status == "planned":
-            _queue_text(session, runtime, enrollment, patient, item, entry.check_in, now)
+        for entry in planned
+    ]
     enrollment.ends_at = ends_at(planned, enrollment)
+    session.add_all(items)
+    session.flush()  # the texts point to them
+    for entry, item in zip(planned, items, strict=True):
+        if entry.status == "planned":
+            outbox.lay(session, **_text(runtime, enrollment, patient, item, entry.check_in, now))
 
 
 def ends_at(planned: Iterable[PlannedCheckIn], enrollment: Enrollment) -> datetime:
@@ -100,8 +105,7 @@ def ends_at(planned: Iterable[PlannedCheckIn], enrollment: Enrollment) -> dateti
     return max(last, enrollment.enrolled_at) + timedelta(days=2)
 
 
-def _queue_text(
-    session: Session,
+def _text(
     runtime: Runtime,
     enrollment: Enrollment,
     patient: Patient,
@@ -109,9 +113,9 @@ def _queue_text(
     check_in: CheckIn,
     now: datetime,
     suffix: str = "",
-) -> None:
-    outbox.queue(
-        session,
+) -> dict[str, Any]:
+    """The text of one check-in, as the outbox takes it."""
+    return dict(
         now=now,
         key=f"{enrollment.id}:{item.key}{suffix}",
         kind="check_in",
@@ -148,7 +152,8 @@ def replan(
         _cancel_texts(session, [item.id], "the plan was moved", now)
         if entry.status == "planned":
             suffix = f":moved-{now:%Y%m%d%H%M%S%f}"
-            _queue_text(session, runtime, enrollment, patient, item, entry.check_in, now, suffix)
+            text = _text(runtime, enrollment, patient, item, entry.check_in, now, suffix)
+            outbox.queue(session, **text)
     enrollment.ends_at = ends_at(planned, enrollment)
     session.add(enrollment)
 

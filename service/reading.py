@@ -6,23 +6,18 @@ Decides and returns values; nothing is written here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
-
-from sqlmodel import Session, col, select
 
 from messages import pain
 from messages.language import language_of
 from messages.reply import carrier_word, normalise, reaction_to, strip_own_words
 from messages.triage import Assessment, Context, Finding, assess, read_rules
 from messages.urgency import Urgency, worst
-from service import plan
 from service.models import PlanItem, Reply
-from service.senders import Sender, texts_sent_to
+from service.surroundings import Around, Sender, last_question, recent_questions
 
-OWN_TEXTS_FOR = timedelta(days=14)
-JOINED_WITHIN = timedelta(seconds=15)
 BARE_MATTERS = frozenset({"symptoms", "bandage", "blood_thinner"})
 MOST_WORDS_OF_A_BARE_ANSWER = 2
 FIRST_DAYS = 3
@@ -75,20 +70,21 @@ class Reading:
         return bool(weighty) and all(found["status"] == status for found in weighty)
 
 
-def read(session: Session, reply: Reply, sender: Sender | None) -> Reading:
-    """Read a stored reply. ``sender`` None: nobody knows the number."""
+def read(around: Around, sender: Sender | None) -> Reading:
+    """Read a stored reply as one sender's. ``sender`` None: nobody knows the number."""
+    reply = around.reply
     at = reply.received_at
-    item, unanswered = _questions(session, sender, at)
+    item, unanswered = _questions(sender, at)
     asked = item.asks if item else None
     context = _context(sender, unanswered, at)
     default = sender.patient.language if sender else "en"
     text = reply.body
     if reaction_to(text) is None:
-        text = strip_own_words(text, texts_sent_to(session, reply.from_phone, at - OWN_TEXTS_FOR))
+        text = strip_own_words(text, around.own_texts)
     found, counts_for = _assess(text, asked, default, context, unanswered)
     if _is_quiet_answer(text, asked, found):
         found = replace(found, urgency=Urgency.NONE, understood=True)
-    before = _texts_just_before(session, reply)
+    before = around.before
     together = assess("\n".join([*before, text]), asked, default, context) if before else found
     joined = together.urgency > worst(found.urgency, *(assess(one, asked, default).urgency for one in before))
     if joined:
@@ -140,19 +136,13 @@ def as_stored(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _questions(
-    session: Session, sender: Sender | None, at: datetime
-) -> tuple[PlanItem | None, list[PlanItem]]:
+def _questions(sender: Sender | None, at: datetime) -> tuple[PlanItem | None, list[PlanItem]]:
     """The question the reply is read against (the last one put, answered or not), and those of the last 24 h
     that nobody has answered yet, newest first."""
     if sender is None or sender.enrollment is None:
         return None, []
-    courses = sender.running or (sender.enrollment,)
-    last = [item for one in courses if (item := plan.last_question(session, one.id, at)) is not None]
-    recent = [item for one in courses for item in plan.recent_questions(session, one.id, at)]
-    unanswered = [item for item in recent if item.answered_at is None]
-    newest = max(last, key=lambda item: (item.sent_at or at, item.id), default=None)
-    return newest, unanswered
+    unanswered = [item for item in recent_questions(sender, at) if item.answered_at is None]
+    return last_question(sender, at), unanswered
 
 
 def _context(sender: Sender | None, unanswered: Sequence[PlanItem], at: datetime) -> Context:
@@ -194,22 +184,6 @@ def _is_quiet_answer(text: str, asked: str | None, found: Assessment) -> bool:
         return True  # liking a text of ours says nothing about symptoms
     whole = " ".join(normalise(text).strip(" .!\n\x01").split())
     return carrier_word(text) in ("stop", "start") or whole in QUIET_ANSWERS.get(asked or "", ())
-
-
-def _texts_just_before(session: Session, reply: Reply) -> list[str]:
-    """What the same phone sent in the last seconds, oldest first: long texts arrive in pieces."""
-    rows = session.exec(
-        select(Reply)
-        .where(
-            Reply.from_phone == reply.from_phone,
-            Reply.received_at >= reply.received_at - JOINED_WITHIN,
-            Reply.received_at <= reply.received_at,
-            Reply.id != reply.id,
-        )
-        .order_by(col(Reply.received_at).desc(), col(Reply.stored_at).desc())
-        .limit(4)
-    ).all()
-    return [row.body for row in reversed(rows) if row.body.strip() and row.body != reply.body]
 
 
 def _pain_findings(

@@ -15,7 +15,7 @@ from service.models import (
     Reply,
     StoredAssessment,
 )
-from service.reading import JOINED_WITHIN
+from service.surroundings import JOINED_WITHIN
 
 MARKER = "[redacted]"
 SHORTEST = 4  # characters; shorter words say nothing by themselves and stand in every note

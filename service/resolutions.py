@@ -13,7 +13,7 @@ from service.escalation_rows import (
     ContactNeeded,
     InvalidAct,
     WrongState,
-    free_code,
+    free_codes,
     locked,
     restart_ladder,
     set_clocks,
@@ -115,7 +115,7 @@ def reopen(
     ).one_or_none()
     if other is not None:
         raise WrongState(f"Escalation {other.code} of the same patient is open already; go on with that one.")
-    row.code = free_code(session)
+    row.code = free_codes(session, 1)[0]
     row.status = "open"
     row.acknowledged_by = row.acknowledged_at = None
     row.contacted_by = row.contacted_at = row.contact_method = None

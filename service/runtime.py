@@ -31,10 +31,11 @@ class Runtime:
     ``bound_host`` is the address the web server listens on, empty where there is none.
     ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
     ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
-    ``has_caught_up``: this process has read the carrier's log of replies once. ``gap_is_settled``: this
-    process has seen that no restored backup waits to be compared with the carrier's log. ``welcome``: what a
-    demonstration tells a newcomer. ``site_number`` and ``site_changed_at``: the change of the clinic's values
-    that ``site`` and ``protocols`` hold (0: the site file's own).
+    ``intake``: replies on their way into the database. ``has_caught_up``: this process has read the carrier's
+    log of replies once. ``gap_is_settled``: this process has seen that no restored backup waits to be
+    compared with the carrier's log. ``welcome``: what a demonstration tells a newcomer. ``site_number`` and
+    ``site_changed_at``: the change of the clinic's values that ``site`` and ``protocols`` hold (0: the site
+    file's own).
     """
 
     settings: Settings
@@ -50,14 +51,21 @@ class Runtime:
     monotonic: Callable[[], float] = time.monotonic
     lanes: dict[str, Any] = field(default_factory=dict)
     seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
+    intake: Any = None
     has_caught_up: bool = False
     gap_is_settled: bool = False
     welcome: Any = None
     site_number: int = 0
     site_changed_at: datetime | None = None
 
+    def close_intake(self) -> None:
+        """Finish the replies in hand."""
+        if self.intake is not None:
+            self.intake.close()
+
     def close(self) -> None:
         """Finish the texts in hand, then let go of the carrier's and the database's connections."""
+        self.close_intake()
         for lane in self.lanes.values():
             lane.close()
         self.carrier.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from jobs import page_on_call
 from service import enrollments, escalation_rows, inbox, oncall
 from service.db import reading, session_on
 from service.enrollment_request import NewEnrollment
@@ -89,6 +90,7 @@ def text(runtime: Runtime, phone: str, body: str, **values: Any) -> Reply:
             **values,
         )
     inbox.triage_reply(runtime, row.id, now)
+    page_on_call.run(runtime, now)  # a worker is woken by the commit
     with reading(runtime.engine) as session:
         return session.get_one(Reply, row.id)
 

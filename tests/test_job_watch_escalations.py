@@ -1,14 +1,15 @@
 """The auditor finds what is missing, repairs it, and says so."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from sqlalchemy import update
 from sqlmodel import delete
 
 from jobs import page_on_call, watch_escalations
 from messages.urgency import Urgency
 from service import escalations, inbox
 from service.db import session_on
-from service.models import Enrollment, Escalation, EscalationEvent, Mark, Reply
+from service.models import Enrollment, Escalation, EscalationEvent, Mark, Reply, StoredAssessment
 from service.runtime import Runtime
 from tests.clinic import (
     ANA,
@@ -24,6 +25,12 @@ from tests.clinic import (
 )
 
 NOTHING = {"unread": 0, "without_escalation": 0, "clocks": 0, "strays": 0, "long_pauses": 0}
+
+
+def received(runtime: Runtime, phone: str, body: str, sid: str, now: datetime) -> str:
+    with session_on(runtime.engine) as session:
+        row, _ = inbox.receive(session, now=now, carrier_sid=sid, from_phone=phone, to_phone=None, body=body)
+        return row.id
 
 
 def test_on_a_quiet_day_there_is_nothing_to_repair(runtime: Runtime, clock) -> None:
@@ -42,6 +49,7 @@ def test_a_red_flag_whose_escalation_is_gone_gets_one_and_a_page(runtime: Runtim
     enroll(runtime)
     reply = text(runtime, ANA, "my temp is 101.5")
     with session_on(runtime.engine) as session:
+        session.execute(update(StoredAssessment).values(escalation_id=None))
         session.execute(delete(EscalationEvent))
         for message in sent_to(runtime, ANA):
             stored = session.get_one(type(message), message.id)
@@ -72,6 +80,29 @@ def test_an_emergency_hidden_in_a_less_serious_escalation_is_found(runtime: Runt
     assert the_escalation(runtime).urgency == "emergency"
 
 
+def test_replies_begun_in_one_order_and_written_in_the_other_are_both_covered(
+    runtime: Runtime, clock
+) -> None:
+    """Two texts of one phone at the same moment: whoever began first may well write last, and the clocks of
+    two processes differ."""
+    enroll(runtime)
+    first = received(runtime, ANA, "chest pain", "SM1", clock())
+    second = received(runtime, ANA, "my foot is numb", "SM2", clock())
+    inbox.triage_reply(runtime, second, clock() + timedelta(minutes=15))
+    inbox.triage_reply(runtime, first, clock())
+    assert len(escalations_of(runtime)) == 1
+    assert watch_escalations.run(runtime, clock.advance(minutes=16))["without_escalation"] == 0
+
+
+def test_before_assessments_named_their_escalation_the_time_tells(runtime: Runtime, clock) -> None:
+    enroll(runtime)
+    text(runtime, ANA, "my temp is 101.5")
+    with session_on(runtime.engine) as session:
+        session.execute(update(StoredAssessment).values(escalation_id=None))
+        session.commit()
+    assert watch_escalations.run(runtime, clock()) == NOTHING
+
+
 def test_a_clock_without_a_next_event_is_started_again(runtime: Runtime, clock, caplog) -> None:
     enroll(runtime)
     member(runtime)
@@ -89,10 +120,7 @@ def test_a_clock_without_a_next_event_is_started_again(runtime: Runtime, clock, 
 
 def test_a_stored_reply_that_nobody_read_is_read(runtime: Runtime, clock) -> None:
     enroll(runtime)
-    with session_on(runtime.engine) as session:
-        inbox.receive(
-            session, now=clock(), carrier_sid="SM9", from_phone=ANA, to_phone=None, body="chest pain"
-        )
+    received(runtime, ANA, "chest pain", "SM9", clock())
     assert watch_escalations.run(runtime, clock.advance(seconds=30)) == NOTHING
     assert watch_escalations.run(runtime, clock.advance(minutes=2))["unread"] == 1
     assert the_escalation(runtime).urgency == "emergency"

@@ -5,7 +5,6 @@ nothing about paths, methods or bodies.
 """
 
 from collections.abc import Iterable
-from secrets import token_urlsafe
 from time import perf_counter
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -16,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.chance import random_id
 from service.metrics import Traffic
 from service.runtime import Runtime
 from service.web import problems
@@ -50,7 +50,7 @@ class Shield:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        nonce = token_urlsafe(16)
+        nonce = random_id()
         scope.setdefault("state", {})["csp_nonce"] = nonce
         request = Request(scope, receive)
         started, answered = perf_counter(), 0

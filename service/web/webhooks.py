@@ -3,9 +3,10 @@
 Unsigned or wrong: 403, nothing stored, counted. Not storable: 503, so that it is tried again. Never 429.
 """
 
+import asyncio
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,8 +14,10 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from service import inbox, marks, receipts
+from service import marks, receipts
 from service.db import session_on
+from service.inbox import Arrival
+from service.intake import intake_of
 from service.runtime import Runtime
 
 router = APIRouter(include_in_schema=False)
@@ -26,6 +29,8 @@ TEXT_ID = re.compile(r"(SM|MM)[0-9a-f]{32}")
 PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 OWN_ID = re.compile(r"[0-9a-f]{32}")
 MOST_MEDIA = 20
+NOTHING_TO_SAY = "<Response/>"
+ANSWERED_WITHIN = 12.0  # seconds; after 15 the carrier counts the text as not delivered
 
 Fields = dict[str, str]
 
@@ -33,15 +38,52 @@ Fields = dict[str, str]
 @router.post("/twilio/inbound")
 async def inbound(request: Request) -> Response:
     """A text from a phone: 200 only once it is committed; the same one again changes nothing."""
-    raw = await _body(request)
-    return await run_in_threadpool(_answer, request, raw, _receive)
+    fields = await _fields_of(request)
+    if isinstance(fields, Response):
+        return fields
+    if not PHONE.fullmatch(fields.get("From", "")) or "Body" not in fields:
+        return await run_in_threadpool(_refuse, request.app.state.runtime, "parameters")
+    taken = intake_of(request.app.state.runtime).take(_arrival(fields))
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(taken.done), ANSWERED_WITHIN)
+    except (SQLAlchemyError, TimeoutError) as error:
+        if not taken.is_stored:
+            return _not_stored(error)
+        log.error("a reply is stored, its triage takes long")  # no failure of the webhook
+    return Response(NOTHING_TO_SAY, media_type="text/xml")
 
 
 @router.post("/twilio/status")
 async def status(request: Request) -> Response:
     """A receipt for one of our texts; ``m`` in the address is our own id."""
+    fields = await _fields_of(request)
+    if isinstance(fields, Response):
+        return fields
+    try:
+        return await run_in_threadpool(_record, request.app.state.runtime, request, fields)
+    except SQLAlchemyError as error:
+        return _not_stored(error)
+
+
+async def _fields_of(request: Request) -> Fields | Response:
+    """The form of a request the carrier signed, or the answer to one it did not."""
+    runtime: Runtime = request.app.state.runtime
     raw = await _body(request)
-    return await run_in_threadpool(_answer, request, raw, _record)
+    if raw is None:
+        return Response("too large", 413, media_type="text/plain")
+    try:
+        pairs = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return await run_in_threadpool(_refuse, runtime, "parameters")
+    if not _is_signed(runtime, request, pairs):
+        return await run_in_threadpool(_refuse, runtime, "signature")
+    fields = _checked(runtime, pairs)
+    return fields if fields is not None else await run_in_threadpool(_refuse, runtime, "parameters")
+
+
+def _not_stored(error: Exception) -> Response:
+    log.error("a webhook could not be stored: %s", type(error).__name__)
+    return Response("not stored, try again", 503, media_type="text/plain")
 
 
 async def _body(request: Request) -> bytes | None:
@@ -53,28 +95,6 @@ async def _body(request: Request) -> bytes | None:
             return None
         parts.append(part)
     return b"".join(parts)
-
-
-def _answer(
-    request: Request, raw: bytes | None, act: Callable[[Runtime, Request, Fields], Response]
-) -> Response:
-    runtime: Runtime = request.app.state.runtime
-    if raw is None:
-        return Response("too large", 413, media_type="text/plain")
-    try:
-        pairs = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-    except ValueError:
-        return _refuse(runtime, "parameters")
-    if not _is_signed(runtime, request, pairs):
-        return _refuse(runtime, "signature")
-    fields = _checked(runtime, pairs)
-    if fields is None:
-        return _refuse(runtime, "parameters")
-    try:
-        return act(runtime, request, fields)
-    except SQLAlchemyError as error:
-        log.error("a webhook could not be stored: %s", type(error).__name__)
-        return Response("not stored, try again", 503, media_type="text/plain")
 
 
 def _is_signed(runtime: Runtime, request: Request, pairs: Sequence[tuple[str, str]]) -> bool:
@@ -112,27 +132,16 @@ def _checked(runtime: Runtime, pairs: Sequence[tuple[str, str]]) -> Fields | Non
     return fields if sound else None
 
 
-def _receive(runtime: Runtime, request: Request, fields: Fields) -> Response:
-    """Store, commit, triage; a fault in triage is the backlog's work and no failure of the webhook."""
-    if not PHONE.fullmatch(fields.get("From", "")) or "Body" not in fields:
-        return _refuse(runtime, "parameters")
-    now = runtime.clock()
-    with session_on(runtime.engine) as session:
-        reply, is_new = inbox.receive(
-            session,
-            now=now,
-            carrier_sid=fields["MessageSid"],
-            from_phone=fields["From"],
-            to_phone=fields.get("To"),
-            body=fields["Body"].replace("\x00", "\ufffd"),
-            media=_media(fields),
-            opt_out_type=fields.get("OptOutType") or None,
-            segments=_number(fields.get("NumSegments"), 1),
-        )
-    if is_new:
-        inbox.triage_reply(runtime, reply.id, now)
-        runtime.wake.set()
-    return Response("<Response/>", media_type="text/xml")
+def _arrival(fields: Fields) -> Arrival:
+    return Arrival(
+        carrier_sid=fields["MessageSid"],
+        from_phone=fields["From"],
+        to_phone=fields.get("To"),
+        body=fields["Body"].replace("\x00", "\ufffd"),
+        media=_media(fields),
+        opt_out_type=fields.get("OptOutType") or None,
+        segments=_number(fields.get("NumSegments"), 1),
+    )
 
 
 def _record(runtime: Runtime, request: Request, fields: Fields) -> Response:
@@ -149,7 +158,7 @@ def _record(runtime: Runtime, request: Request, fields: Fields) -> Response:
             now=runtime.clock(),
         )
         session.commit()
-    return Response("<Response/>", media_type="text/xml")
+    return Response(NOTHING_TO_SAY, media_type="text/xml")
 
 
 def _media(fields: Fields) -> list[dict[str, Any]] | None:

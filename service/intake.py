@@ -1,0 +1,98 @@
+"""Replies that arrive together are stored and triaged together: two commits a handful instead of two each.
+
+Nobody waits for a handful to fill: a reply that comes alone is worked on at once, and whoever arrives
+meanwhile is in the next handful. So the busier it is, the less each reply costs.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+
+from service import inbox
+from service.db import session_on
+from service.inbox import Arrival
+from service.runtime import Runtime
+
+log = logging.getLogger("aftercare.webhooks")
+
+LANES = 2  # while one waits for the disk, the other may read
+HANDFUL = 16
+
+
+@dataclass(slots=True)
+class Taken:
+    """A reply in the intake's hands. ``is_stored`` once it is committed; ``done`` when what follows from it
+    is committed too (or left to the backlog), or with what kept it from being stored."""
+
+    arrival: Arrival
+    is_stored: bool = False
+    done: Future[None] = field(default_factory=Future)
+
+
+class Intake:
+    """The replies of one web process on their way into the database. Its threads exist only while needed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.lanes = 1 if runtime.engine.dialect.name == "sqlite" else LANES
+        self._waiting: deque[Taken] = deque()
+        self._busy = 0
+        self._lock = Lock()
+        self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="intake")
+
+    def take(self, arrival: Arrival) -> Taken:
+        """Put a reply in line. Never blocks. Raises RuntimeError once the process is stopping."""
+        taken = Taken(arrival)
+        with self._lock:
+            if self._busy < self.lanes:
+                self._pool.submit(self._work)
+                self._busy += 1
+            self._waiting.append(taken)
+        return taken
+
+    def close(self) -> None:
+        """Finish what is in hand."""
+        self._pool.shutdown(wait=True)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                handful = [self._waiting.popleft() for _ in range(min(HANDFUL, len(self._waiting)))]
+                if not handful:
+                    self._busy -= 1
+                    return
+            try:
+                inbox.triage_replies(self.runtime, self._store(handful), self.runtime.clock())
+            except Exception as error:  # stored is stored: the backlog reads it
+                log.error("a handful of replies was left to the backlog: %s", type(error).__name__)
+            for taken in handful:
+                if taken.is_stored:
+                    taken.done.set_result(None)
+
+    def _store(self, handful: Sequence[Taken]) -> list[str]:
+        """Commit a handful; when that fails, each alone. Returns the ids of the replies that are new."""
+        try:
+            new = self._commit(handful)
+            for taken in handful:
+                taken.is_stored = True
+            return new
+        except Exception as error:
+            if len(handful) == 1:
+                handful[0].done.set_exception(error)
+                return []
+        return [reply_id for taken in handful for reply_id in self._store([taken])]
+
+    def _commit(self, handful: Sequence[Taken]) -> list[str]:
+        with session_on(self.runtime.engine) as session:
+            return inbox.store(session, [taken.arrival for taken in handful], self.runtime.clock())
+
+
+def intake_of(runtime: Runtime) -> Intake:
+    """The one intake of this process, made when the first reply arrives."""
+    if runtime.intake is None:
+        runtime.intake = Intake(runtime)
+    assert isinstance(runtime.intake, Intake)
+    return runtime.intake
