@@ -1,7 +1,8 @@
 # make demo   try it now (simulated phones, sample clinic)
 # make test   every test, SQLite and PostgreSQL and a real browser
 # make setup  only what running needs
-# make bench  benchmarks as one table of ratios      make chaos  kill it at random and count
+# make bench  benchmarks as one table of ratios      make chaos  kill it at random and count: about 12 minutes each;
+#             BENCH="--rounds 2 ..." and CHAOS="--minutes 60 ..." take the flags that benchmarks/ names
 SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8000
@@ -45,11 +46,11 @@ lint: $(VENV)/dev-ready
 
 bench: $(VENV)/dev-ready
 	@bash tools/test_requirements.sh >&2
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 chaos: $(VENV)/dev-ready
 	@bash tools/test_requirements.sh >&2
-	@$(BIN)/python -m benchmarks.chaos
+	@$(BIN)/python -m benchmarks.chaos $(CHAOS)
 
 screenshots: $(VENV)/dev-ready
 	@bash tools/test_requirements.sh >&2
