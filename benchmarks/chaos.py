@@ -14,6 +14,7 @@ unsent without a task.
 import argparse
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -101,6 +102,7 @@ def main() -> None:
         "--minutes", type=float, default=3.5, help="longest time for the kills on one database"
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # take our processes and disks with us
     names = ["sqlite", "postgresql"] if given.database == "both" else [given.database]
     results = {}
     for name in names:
