@@ -138,9 +138,10 @@ def send_notice(
     if any(one.startswith(start) for one in _given(around, "notice", now - NOTICE_WINDOW, now)):
         return None
     about = f"item:{plan_item_id}" if plan_item_id else reply.id
-    # A question is asked again once, on whichever phone: only its key must be looked for.
-    put = outbox.queue if plan_item_id else outbox.lay
-    return put(
+    # A question is asked again once, on whichever phone; its enrollment is locked, so a look is enough.
+    if plan_item_id and outbox.is_planned(session, f"{start}{about}"):
+        return None
+    return outbox.lay(
         session,
         now=now,
         key=f"notice:{key}:{about}",

@@ -108,6 +108,12 @@ def lay(session: Session, **text: Any) -> OutboundMessage:
     return message
 
 
+def is_planned(session: Session, key: str) -> bool:
+    """Whether there is a text with this key. What the session has not stored yet is stored later."""
+    with session.no_autoflush:
+        return _with_key(session, key) is not None
+
+
 def _with_key(session: Session, key: str) -> OutboundMessage | None:
     return session.exec(select(OutboundMessage).where(OutboundMessage.key == key)).first()
 

@@ -96,15 +96,16 @@ def _bring_forward(
     following = [check_in.key for check_in in protocol.check_ins if check_in.after == key]
     if not following:
         return
-    rows = session.exec(
-        select(OutboundMessage, PlanItem).where(
-            OutboundMessage.plan_item_id == PlanItem.id,
-            PlanItem.enrollment_id == enrollment.id,
-            col(PlanItem.key).in_(following),
-            OutboundMessage.status == "planned",
-            OutboundMessage.kind == "check_in",
-        )
-    ).all()
+    with session.no_autoflush:  # what was planned is stored; what this reply adds is no check-in
+        rows = session.exec(
+            select(OutboundMessage, PlanItem).where(
+                OutboundMessage.plan_item_id == PlanItem.id,
+                PlanItem.enrollment_id == enrollment.id,
+                col(PlanItem.key).in_(following),
+                OutboundMessage.status == "planned",
+                OutboundMessage.kind == "check_in",
+            )
+        ).all()
     for message, item in rows:
         message.due_at = min(message.due_at, now)
         item.due_at = min(item.due_at, now)
