@@ -17,6 +17,9 @@ from messages.protocol import Protocol
 WATCHED_FROM_PAIN = 4
 """From this score on a patient is watched for delayed bleeding (clinical notes, V5 and K5)."""
 
+PAUSED = "the enrollment is paused"
+"""Why a check-in waits for a person; the service keeps it with the text."""
+
 _LOOK_AGAIN = timedelta(minutes=5)
 
 
@@ -135,7 +138,7 @@ def meant_for(check_in: CheckIn, protocol: Protocol, facts: Facts, standing: Sta
 
 
 def _paused(standing: Standing, now: datetime) -> list[Wait]:
-    return [Wait(now + _LOOK_AGAIN, "the enrollment is paused")] if standing.paused else []
+    return [Wait(now + _LOOK_AGAIN, PAUSED)] if standing.paused else []
 
 
 def _quiet_until(

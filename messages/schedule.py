@@ -3,6 +3,7 @@
 from messages.local_time import QuietHours, to_utc
 from messages.planning import ASSUMED_STAY, Facts, PlannedCheckIn, clock_starts_at, plan
 from messages.release import (
+    PAUSED,
     Decision,
     Expire,
     Go,
@@ -17,6 +18,7 @@ from messages.release import (
 
 __all__ = [
     "ASSUMED_STAY",
+    "PAUSED",
     "Decision",
     "Expire",
     "Facts",

@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from messages.reply import carrier_word
 from messages.urgency import Urgency, worst
-from service import answers, audit, opt_outs, page_answers, plan
+from service import answers, audit, fates, opt_outs, page_answers, plan
 from service.escalation_opening import Opening, event_of, fresh_row, join, open_escalation
 from service.escalation_rows import free_codes
 from service.models import (
@@ -144,6 +144,8 @@ def _follow(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> 
     """What points to the escalations, and what they do not change: answers, opt-outs, the plan, the audit."""
     reply, state = one.around.reply, one.around.state
     session.add_all(one.events)
+    if state.unreachable_at is not None and reply.received_at > state.unreachable_at:
+        fates.heard_from(session, state)
     for (sender, reading), row in zip(one.pairs, one.opened, strict=True):
         _store(session, reply, sender, reading, row, now)
     _answer(session, runtime, one, now)

@@ -120,6 +120,16 @@ def _mark_phone(session: Session, phone: str, row: CarrierCode, now: datetime) -
     session.add(state)
 
 
+def heard_from(session: Session, state: PhoneState) -> None:
+    """A text reached this phone, or came from it: it can be texted after all. An opt-out stays."""
+    if state.unreachable_at is None:
+        return
+    state.unreachable_at = None
+    if state.opted_out_at is None:
+        state.code = None
+    session.add(state)
+
+
 def _tell_team(
     session: Session, runtime: Runtime, message: OutboundMessage, reason: str, what: str, now: datetime
 ) -> None:

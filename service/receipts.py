@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlmodel import Session, select
 
 from service import fates, marks, results
-from service.models import OutboundMessage
+from service.models import OutboundMessage, PhoneState
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
@@ -123,6 +123,9 @@ def _advance(
     row.status = state
     if state == "delivered":
         row.settled_at, row.error_code, row.why = now, None, None
+        state = session.get(PhoneState, row.to_phone)
+        if state is not None:
+            fates.heard_from(session, state)
     session.add(row)
 
 

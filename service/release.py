@@ -42,7 +42,7 @@ def release(
         return {}
     situation = _Situation(session, runtime, scheduled, now)
     decisions: dict[str, Decision] = {}
-    for message in sorted(scheduled, key=lambda message: (message.due_at, message.id)):
+    for message in sorted(scheduled, key=situation.place_of):
         decision = situation.decide(message, now)
         decisions[message.id] = decision
         if isinstance(decision, Go):
@@ -54,6 +54,7 @@ def release(
 
 # Every item of every patient of the batch is read: the columns that decide, and no more.
 ENROLLMENTS, ITEMS = metadata.tables["enrollments"], metadata.tables["plan_items"]
+TEXTS = metadata.tables["outbound_messages"]
 ITEM_NEEDED = [
     ITEMS.c[name]
     for name in ("id", "enrollment_id", "key", "status", "due_at", "expires_at", "sent_at", "answered_at")
@@ -75,6 +76,7 @@ class _Situation:
         wanted = select_columns(col(Patient.id), col(Patient.timezone)).where(col(Patient.id).in_(patients))
         self.patients: dict[str, Any] = {row.id: row for row in session.execute(wanted)}
         self.items: dict[str, Any] = {}
+        self.here = {message.plan_item_id for message in messages}
         self.sent: dict[str, dict[str, datetime]] = {key: {} for key in ids}
         self.answered: dict[str, set[str]] = {key: set() for key in ids}
         self.closed: dict[str, set[str]] = {key: set() for key in ids}
@@ -127,7 +129,7 @@ class _Situation:
             return _decide_reminder(item, message, protocol, standing, now)
         if item.status != "planned":
             return Skip("no longer planned")
-        return schedule.decide(
+        decision = schedule.decide(
             check_in,
             item.due_at,
             item.expires_at,
@@ -137,6 +139,35 @@ class _Situation:
             self.runtime.settings.quiet,
             now,
         )
+        held_until = self._held_until(item, now) if isinstance(decision, Go) else None
+        return decision if held_until is None else Wait(held_until, "an earlier text goes first")
+
+    def place_of(self, message: OutboundMessage) -> tuple[datetime, str]:
+        """Texts go in the order of the plan, however long each has waited."""
+        item = self.items.get(message.plan_item_id or "")
+        return (message.due_at if item is None else item.due_at, message.id)
+
+    def _held_until(self, item: Any, now: datetime) -> datetime | None:
+        """When an earlier text that waited for the end of a pause is looked at again: it goes before this."""
+        earlier = [
+            one.id
+            for one in self.items.values()
+            if one.enrollment_id == item.enrollment_id
+            and one.id not in self.here
+            and one.status == "planned"
+            and one.due_at < item.due_at
+            and one.expires_at > now
+        ]
+        if not earlier:
+            return None
+        waiting = select_columns(func.max(TEXTS.c.due_at)).where(
+            TEXTS.c.plan_item_id.in_(earlier),
+            TEXTS.c.status == "planned",
+            TEXTS.c.why == schedule.PAUSED,
+            TEXTS.c.due_at > now,
+        )
+        until: datetime | None = self.session.execute(waiting).scalar_one()
+        return None if until is None else min(until, item.expires_at)
 
     def _standing(self, enrollment: Any, phone: str, never_paused: bool) -> Standing:
         paused = enrollment.status == "paused" or enrollment.id in self.paused

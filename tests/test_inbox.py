@@ -9,7 +9,7 @@ import pytest
 from messages.site import Site
 from service import inbox
 from service.db import session_on
-from service.models import AuditEvent, Enrollment, PlanItem, Reply, StoredAssessment
+from service.models import AuditEvent, Enrollment, PhoneState, PlanItem, Reply, StoredAssessment
 from service.runtime import Runtime
 from tests.clinic import (
     ANA,
@@ -428,3 +428,21 @@ def test_the_same_text_delivered_by_many_webhooks_at_once_is_stored_once(runtime
     with ThreadPoolExecutor(6) as pool:
         ids = set(pool.map(lambda _: stored(runtime, ANA, "chest pain", "SM1"), range(12)))
     assert len(ids) == 1 and len(rows(runtime, Reply)) == 1
+
+
+def test_a_phone_that_writes_to_us_can_be_texted_after_all_but_an_opt_out_stays(
+    runtime: Runtime, clock
+) -> None:
+    enroll(runtime)
+    enroll(runtime, BEN, "Ben Roe")
+    with session_on(runtime.engine) as session:
+        session.add(PhoneState(phone=ANA, unreachable_at=clock(), code="30006"))
+        session.add(PhoneState(phone=BEN, unreachable_at=clock(), opted_out_at=clock(), code="21610"))
+        session.commit()
+    clock.advance(minutes=5)
+    text(runtime, ANA, "all good thanks")
+    text(runtime, BEN, "all good thanks")
+    with session_on(runtime.engine) as session:
+        ana, ben = (session.get_one(PhoneState, phone) for phone in (ANA, BEN))
+        assert (ana.unreachable_at, ana.code) == (None, None)
+        assert (ben.unreachable_at, ben.code) == (None, "21610") and ben.opted_out_at is not None

@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import Session, col, select
 
 from jobs import complete_enrollments, flag_silence, send_reminders
-from messages.schedule import Expire, Go, Skip, Wait
+from messages.schedule import PAUSED, Expire, Go, Skip, Wait
 from service import enrollments, plan
 from service.db import session_on
 from service.models import Enrollment, Escalation, OutboundMessage, PhoneState, PlanItem
@@ -239,3 +239,27 @@ def test_completing_is_nothing_until_it_is_due(runtime: Runtime, clock: SetClock
     assert complete_enrollments.run(runtime, clock.now) == {"completed": 0}
     assert complete_enrollments.run(runtime, enrollment.ends_at) == {"completed": 1}
     assert complete_enrollments.run(runtime, enrollment.ends_at) == {"completed": 0}
+
+
+def test_after_a_pause_waiting_texts_leave_in_the_order_of_the_plan(
+    runtime: Runtime, clock: SetClock
+) -> None:
+    """Each was last looked at at a moment of its own: whose moment comes first must not decide."""
+    enrollment = enroll_patient(runtime, clock.now, on_blood_thinner=True)
+    hours_ago = {"d1_symptoms": 3, "d1_blood_thinner": 1}
+    with session_on(runtime.engine) as session:
+        texts = select(OutboundMessage, PlanItem).where(OutboundMessage.plan_item_id == PlanItem.id)
+        for message, one in session.exec(texts).all():
+            if one.key in hours_ago:
+                one.due_at = message.due_at = clock.now - timedelta(hours=hours_ago[one.key])
+                one.expires_at = message.expires_at = clock.now + timedelta(hours=6)
+            else:
+                one.status = message.status = "cancelled"
+            if one.key == "d1_symptoms":  # looked at a moment before the pause ended
+                message.due_at, message.why = clock.now + timedelta(minutes=4), PAUSED
+            session.add_all([message, one])
+        session.commit()
+    assert send_what_may_go(runtime, clock.now) == []
+    assert send_what_may_go(runtime, clock.advance(minutes=5)) == ["d1_symptoms"]
+    with session_on(runtime.engine) as session:
+        assert item(session, enrollment, "d1_blood_thinner").status == "planned"

@@ -120,6 +120,17 @@ def test_an_undelivered_text_becomes_a_task_that_says_why(
         assert (state is not None and state.unreachable_at is not None) == mark
 
 
+def test_a_phone_that_was_given_up_is_texted_again_once_a_text_reached_it(
+    runtime: Runtime, claimed: claims.Claimed
+) -> None:
+    results.write_accepted(runtime, [(claimed, SID)], runtime.clock())
+    tell(runtime, "undelivered", code="30006")
+    tell(runtime, "delivered")  # receipts come in any order
+    with session_on(runtime.engine) as session:
+        state = session.get_one(PhoneState, PHONE)
+        assert (state.unreachable_at, state.code, state.opted_out_at) == (None, None, None)
+
+
 def test_delivered_is_never_taken_back(runtime: Runtime, claimed: claims.Claimed) -> None:
     results.write_accepted(runtime, [(claimed, SID)], runtime.clock())
     tell(runtime, "delivered")
