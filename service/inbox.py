@@ -156,7 +156,7 @@ def _triage(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> list[s
         first: list[Around] = []
         subjects: set[str] = set()
         for around in arounds:
-            about = around.subjects | {around.reply.from_phone}
+            about = around.subjects | {around.nobody}
             if not about & subjects:
                 first.append(around)
             subjects |= about

@@ -14,8 +14,8 @@ from sqlalchemy import literal_column
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, or_, select
 
+from service.keyring import Hashed
 from service.models import Enrollment, Escalation, Member, Patient, PhoneState, PlanItem, Reply, metadata
-from service.seals import hashed
 
 RUNNING = ("active", "paused")
 RECENT = timedelta(hours=24)
@@ -74,57 +74,61 @@ class Around:
 
 
 def look_around(session: Session, replies: Sequence[Reply], now: datetime) -> list[Around]:
-    """The surroundings of each reply, in order. Locks what a decision about its senders depends on."""
-    phones = sorted({reply.from_phone for reply in replies})
+    """The surroundings of each reply, in order. Locks what a decision about its senders depends on.
+
+    People are told apart by the keyed hashes of their phones, as the database finds them: a process that lacks
+    a key cannot read the phone of a patient, and must know them all the same.
+    """
+    phones = sorted({str(reply.from_phone_hash) for reply in replies})
+    wanted = [Hashed(phone) for phone in phones]
     patients = session.exec(
         select(Patient)
-        .where(or_(col(Patient.phone).in_(phones), col(Patient.caregiver_phone).in_(phones)))
+        .where(or_(col(Patient.phone_hash).in_(wanted), col(Patient.caregiver_phone_hash).in_(wanted)))
         .order_by(col(Patient.created_at), col(Patient.id))
         .with_for_update(read=True)  # nobody moves them to another team meanwhile
     ).all()
     courses = _courses(session, patients)
-    subjects = sorted({*phones, *(patient.id for patient in patients)})
     unresolved = session.exec(
         select(Escalation)
         .where(
-            col(Escalation.subject).in_(subjects),
+            col(Escalation.subject).in_([*wanted, *(patient.id for patient in patients)]),
             Escalation.kind == "clinical",
             UNRESOLVED,
         )
         .order_by(Escalation.id)
         .with_for_update()
     ).all()
-    states = {
-        state.phone: state
-        for state in session.exec(
-            select(PhoneState)
-            .where(col(PhoneState.phone).in_(phones))
-            .order_by(PhoneState.phone_hash)
-            .with_for_update()
-        )
-    }
-    members = _members(session, phones)
+    known = session.exec(
+        select(PhoneState)
+        .where(col(PhoneState.phone_hash).in_(wanted))
+        .order_by(PhoneState.phone_hash)
+        .with_for_update()
+    )
+    states = {str(state.phone_hash): state for state in known}
+    members = _members(session, wanted)
     questions = _questions(session, courses, min(reply.received_at for reply in replies))
-    sent = _texts_to(session, phones, now)
-    earlier = _earlier(session, replies)
+    sent = _texts_to(session, wanted, now)
+    earlier = _earlier(session, replies, wanted)
     found = []
     for reply in replies:
-        phone = reply.from_phone
+        phone = str(reply.from_phone_hash)
         around = Around(
             reply=reply,
-            nobody=hashed(session, "phone", phone),
+            nobody=Hashed(phone),
             senders=[
                 _sender(patient, courses, questions, phone)
                 for patient in patients
-                if phone in (patient.phone, patient.caregiver_phone)
+                if phone in (patient.phone_hash, patient.caregiver_phone_hash)
             ],
             member=members.get(phone),
-            state=states.get(phone) or PhoneState(phone=phone),
+            state=states.get(phone) or PhoneState(phone=reply.from_phone),
             own_texts=_latest(sent, phone),
             answered=tuple((row.kind, row.key, row.created_at) for row in sent if _is_answer(row, phone)),
             before=_just_before(earlier, reply),
         )
-        around.unresolved = {row.subject: row for row in unresolved if row.subject in around.subjects}
+        around.unresolved = {
+            str(row.subject): row for row in unresolved if str(row.subject) in around.subjects
+        }
         found.append(around)
     return found
 
@@ -150,17 +154,17 @@ def _sender(
     chosen = running[-1] if running else mine[-1] if mine else None
     asking = {row.id for row in running} or ({chosen.id} if chosen else set())
     asked = tuple(item for item in questions if item.enrollment_id in asking)
-    return Sender(patient, chosen, running, caregiver=patient.phone != phone, asked=asked)
+    return Sender(patient, chosen, running, caregiver=patient.phone_hash != phone, asked=asked)
 
 
-def _members(session: Session, phones: Sequence[str]) -> dict[str, Member]:
-    """By phone: the longest-serving member who can still sign in."""
+def _members(session: Session, wanted: Sequence[Hashed]) -> dict[str, Member]:
+    """By hash of the phone: the longest-serving member who can still sign in."""
     rows = session.exec(
         select(Member)
-        .where(col(Member.phone).in_(phones), col(Member.disabled_at).is_(None))
+        .where(col(Member.phone_hash).in_(wanted), col(Member.disabled_at).is_(None))
         .order_by(col(Member.created_at).desc())
     )
-    return {str(member.phone): member for member in rows}
+    return {str(member.phone_hash): member for member in rows}
 
 
 def _questions(session: Session, courses: Sequence[Enrollment], first: datetime) -> Sequence[PlanItem]:
@@ -178,12 +182,14 @@ def _questions(session: Session, courses: Sequence[Enrollment], first: datetime)
     ).all()
 
 
-def _texts_to(session: Session, phones: Sequence[str], now: datetime) -> Sequence[Any]:
+def _texts_to(session: Session, wanted: Sequence[Hashed], now: datetime) -> Sequence[Any]:
     """Texts to these phones that went out lately, whenever they were planned, and those planned just now."""
-    columns = [TEXTS.c[name] for name in ("to_phone", "kind", "key", "body", "created_at", "dispatched_at")]
+    columns = [
+        TEXTS.c[name] for name in ("to_phone_hash", "kind", "key", "body", "created_at", "dispatched_at")
+    ]
     return session.execute(
         select_columns(*columns).where(
-            TEXTS.c.to_phone.in_(phones),
+            TEXTS.c.to_phone_hash.in_(wanted),
             or_(TEXTS.c.dispatched_at > now - OWN_TEXTS_FOR, TEXTS.c.created_at > now - OWN_ANSWERS_FOR),
         )
     ).all()
@@ -192,7 +198,7 @@ def _texts_to(session: Session, phones: Sequence[str], now: datetime) -> Sequenc
 def _latest(sent: Sequence[Any], phone: str) -> tuple[str, ...]:
     """The words of our own latest texts to a phone: quoted back, they are nobody's symptom."""
     mine = sorted(
-        (row for row in sent if row.to_phone == phone and row.dispatched_at is not None),
+        (row for row in sent if row.to_phone_hash == phone and row.dispatched_at is not None),
         key=lambda row: row.dispatched_at,
         reverse=True,
     )
@@ -200,17 +206,17 @@ def _latest(sent: Sequence[Any], phone: str) -> tuple[str, ...]:
 
 
 def _is_answer(row: Any, phone: str) -> bool:
-    return row.to_phone == phone and row.kind in ("safety", "notice")
+    return row.to_phone_hash == phone and row.kind in ("safety", "notice")
 
 
-def _earlier(session: Session, replies: Sequence[Reply]) -> Sequence[Any]:
+def _earlier(session: Session, replies: Sequence[Reply], wanted: Sequence[Hashed]) -> Sequence[Any]:
     """What these phones sent shortly before: long texts arrive in pieces."""
     first = min(reply.received_at for reply in replies)
     last = max(reply.received_at for reply in replies)
-    columns = [REPLIES.c[name] for name in ("id", "from_phone", "body", "received_at", "stored_at")]
+    columns = [REPLIES.c[name] for name in ("id", "from_phone_hash", "body", "received_at", "stored_at")]
     return session.execute(
         select_columns(*columns).where(
-            REPLIES.c.from_phone.in_({reply.from_phone for reply in replies}),
+            REPLIES.c.from_phone_hash.in_(wanted),
             REPLIES.c.received_at >= first - JOINED_WITHIN,
             REPLIES.c.received_at <= last,
         )
@@ -223,7 +229,7 @@ def _just_before(earlier: Sequence[Any], reply: Reply) -> tuple[str, ...]:
         (
             row
             for row in earlier
-            if row.from_phone == reply.from_phone
+            if row.from_phone_hash == reply.from_phone_hash
             and row.id != reply.id
             and at - JOINED_WITHIN <= row.received_at <= at
         ),
