@@ -76,8 +76,8 @@ class Around:
 def look_around(session: Session, replies: Sequence[Reply], now: datetime) -> list[Around]:
     """The surroundings of each reply, in order. Locks what a decision about its senders depends on.
 
-    People are told apart by the keyed hashes of their phones, as the database finds them: a process that lacks
-    a key cannot read the phone of a patient, and must know them all the same.
+    People are told apart by the keyed hashes of their phones, as the database finds them: a process that
+    lacks a key cannot read the phone of a patient, and must know them all the same.
     """
     phones = sorted({str(reply.from_phone_hash) for reply in replies})
     wanted = [Hashed(phone) for phone in phones]
