@@ -46,6 +46,7 @@ class Intake:
     def take(self, arrival: Arrival) -> Taken:
         """Put a reply in line. Never blocks. Raises RuntimeError once the process is stopping."""
         taken = Taken(arrival)
+        taken.done.set_running_or_notify_cancel()  # whoever gives up waiting cannot call it off
         with self._lock:
             if self._busy < self.lanes:
                 self._pool.submit(self._work)

@@ -1,6 +1,7 @@
 """The two doors the carrier knocks at: only what is signed comes in, and it is kept before it is answered."""
 
 from collections.abc import Iterator
+from threading import Event
 from urllib.parse import urlencode
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from service import dispatch, marks
+from service import dispatch, inbox, marks
 from service.db import session_on
 from service.models import OutboundMessage, Reply
 from service.runtime import Runtime, make_runtime
@@ -257,3 +258,24 @@ def test_the_log_line_of_a_refusal_holds_nothing_of_the_text(
     send(web, form, {})
     assert "refused" in caplog.text
     assert PHONE not in caplog.text and "no pain" not in caplog.text
+
+
+def test_a_database_that_hangs_for_a_while_stops_only_those_who_wrote_meanwhile(
+    web: TestClient, live: Runtime, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gave up waiting must not take the intake down: what comes later is stored and answered."""
+    answers_again, store = Event(), inbox.store
+
+    def hang(*arguments):
+        answers_again.wait(30)
+        return store(*arguments)
+
+    monkeypatch.setattr(inbox, "store", hang)
+    monkeypatch.setattr(webhooks, "ANSWERED_WITHIN", 0.2)
+    texts = [inbound_form(standin.write(PHONE, f"text {number}")) for number in range(4)]
+    assert [send(web, one).status_code for one in texts[:3]] == [503] * 3
+    answers_again.set()
+    monkeypatch.setattr(webhooks, "ANSWERED_WITHIN", 30)
+    assert send(web, texts[3]).status_code == 200
+    live.close_intake()
+    assert {row.body for row in stored(live)} == {f"text {number}" for number in range(4)}
