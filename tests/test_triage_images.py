@@ -108,3 +108,15 @@ def test_a_language_nobody_taught_us_goes_to_a_person(text: str) -> None:
     for asked in (None, "general", "symptoms", "pain"):
         assert assess(text, asked, "en").urgency >= Urgency.ROUTINE
         assert assess(text, asked, "es").urgency >= Urgency.ROUTINE
+
+
+def test_hardly_any_phrase_of_the_catalogue_is_left_to_nobody_in_a_happy_text() -> None:
+    left = tried = 0
+    for flag in json.loads(FLAGS.read_text("utf-8")):
+        for language in ("en", "es"):
+            for phrase in flag[language]:
+                if assess(phrase, None, language).urgency >= Urgency.URGENT:
+                    for text in HAPPY[language]:
+                        tried += 1
+                        left += assess(text.format(phrase), None, language).urgency is Urgency.NONE
+    assert tried > 2000 and left / tried <= 0.01

@@ -18,9 +18,9 @@ NOT_NOW = ("denied", "other_person", "past")
 """What the rules may have found in a text that is left to nobody: the mule's lame leg, a fall in 1998."""
 SCENE_WORDS = 5
 """Words beside those of the rules that make an image of them."""
-LEANS, LOUD, CHATTER = -0.75, 3.0, -8.0
-"""Log-odds from where the reader calls a text urgent: nearly so; so plainly that a clause speaks for all; so
-far below that no clause does."""
+LEANS, ALONE, LOUD, CHATTER = -0.75, 0.5, 3.0, -8.0
+"""Log-odds from where the reader calls a text urgent: nearly so; too much in a clause for the text to be left
+to nobody; so plainly that a clause speaks for all; so far below that no clause does."""
 
 
 class Reading(Protocol):
@@ -92,6 +92,10 @@ def assess(
             rules = as_image(rules)
         if heard.urgency is Urgency.EMERGENCY and _told_whole(text, rules):
             heard = replace(heard, urgency=Urgency.URGENT)
+        if heard.quiet and any(
+            weigh(clause, asked, language, (), ()).margin >= ALONE for clause in clauses(text, words=1)
+        ):
+            heard = replace(heard, quiet=False)  # "911" in a happy text is not nobody's
         return combine(rules, heard)
     except Exception:
         return _with_unsure(rules)
@@ -153,14 +157,15 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
         heard = replace(
             heard, quiet=heard.quiet and reading.is_none, leans=heard.leans or reading.margin >= LEANS
         )
-    if heard.urgency >= Urgency.URGENT or whole < CHATTER or not _noticed(rules):
+    if heard.urgency >= Urgency.URGENT or not _noticed(rules) or (whole < CHATTER and not rules.unsure):
         return heard
     for clause in clauses(text):
         reading = weigh(clause, asked, language, (), ())
         if reading.margin >= LOUD:
             return replace(heard, urgency=Urgency(reading.urgency), weighed=reading.weighed)
-        if reading.margin >= 0 and any(finding.words in clause for finding in rules.unsure):
-            heard = replace(heard, leans=True)
+        if reading.margin >= LEANS and any(finding.words in clause for finding in rules.unsure):
+            leans = heard.leans or (reading.margin >= 0 and whole >= CHATTER)
+            heard = replace(heard, leans=leans, harmless=False)
     return heard
 
 

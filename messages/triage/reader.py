@@ -122,6 +122,8 @@ def _is_familiar(known: Model, read: list[str]) -> bool:
     """Whether enough of the words were ever learned from: of a language it does not know ("noga mi nie
     dziala") the reader can say nothing, least of all that nobody need look."""
     spoken = [word for word in read if word.isalpha()]
+    if not spoken:
+        return len(read) <= 4  # a thumb or a heart; a wall of signs says nothing we know
     return sum("w=" + word in known.packed for word in spoken) >= FAMILIAR * len(spoken)
 
 
