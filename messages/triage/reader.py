@@ -114,16 +114,16 @@ def weigh(
     if margin >= 0:
         urgency = Urgency.EMERGENCY if emergency >= known.emergency_from else Urgency.URGENT
         return Reading(urgency, False, _weighed(known, read, asked, total, count), margin)
-    quiet = anybody < known.none_below and _is_familiar(known, read)
+    quiet = anybody < known.none_below and _is_familiar(known, read, len(text))
     return Reading(Urgency.NONE, quiet, (), margin, red_flag < known.harmless_below)
 
 
-def _is_familiar(known: Model, read: list[str]) -> bool:
+def _is_familiar(known: Model, read: list[str], length: int) -> bool:
     """Whether enough of the words were ever learned from: of a language it does not know ("noga mi nie
     dziala") the reader can say nothing, least of all that nobody need look."""
     spoken = [word for word in read if word.isalpha()]
-    if not spoken:
-        return len(read) <= 4  # a thumb or a heart; a wall of signs says nothing we know
+    if length > 40 and 4 * sum(map(len, read)) < length:
+        return False  # a wall of one letter or one picture says nothing we know
     return sum("w=" + word in known.packed for word in spoken) >= FAMILIAR * len(spoken)
 
 
