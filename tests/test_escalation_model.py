@@ -295,8 +295,8 @@ class Clinic(RuleBasedStateMachine):
 
 
 def empty_database(runtime: Runtime) -> None:
-    """Everything but the audit trail, which takes nothing back, and the team that catches all."""
-    names = [name for name in metadata.tables if name not in ("audit_events", "teams")]
+    """All but the audit trail, which takes nothing back, the team that catches all, and the sealing keys."""
+    names = [name for name in metadata.tables if name not in ("audit_events", "teams", "sealing_keys")]
     with runtime.engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"TRUNCATE {', '.join(names)} CASCADE")
