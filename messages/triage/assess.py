@@ -92,7 +92,8 @@ def assess(
             rules = as_image(rules)
         if heard.urgency is Urgency.EMERGENCY and _told_whole(text, rules):
             heard = replace(heard, urgency=Urgency.URGENT)
-        if heard.quiet and any(
+        opened = heard.quiet and _leaves_open(rules, heard.harmless)
+        if opened and any(
             weigh(clause, asked, language, (), ()).margin >= ALONE for clause in clauses(text, words=1)
         ):
             heard = replace(heard, quiet=False)  # "911" in a happy text is not nobody's

@@ -11,7 +11,7 @@ bits each and kept positive by an offset, so that adding two integers adds all w
 import json
 import struct
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import sqrt
 from operator import mul
 from pathlib import Path
@@ -104,6 +104,11 @@ def weigh(
     """Read one reply. ``asked`` is the key of the last question, ``language`` the enrollment's, if known;
     ``findings`` and ``features`` of the rules are accepted and not used: on families left out they added
     nothing, because the rules were written beside the same replies."""
+    return _weigh(text, asked, language)
+
+
+@lru_cache(256)  # clauses of one text are asked for more than once
+def _weigh(text: str, asked: str | None, language: str | None) -> Reading:
     known = model()
     read = words(text)
     if not read:
