@@ -18,7 +18,7 @@ from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.webhooks")
 
-LANES = 1  # a second one on PostgreSQL met the first on the same rows and made both slower
+LANES = 1  # one bench round with two on PostgreSQL was far slower; why is not known
 HANDFUL = 16
 
 
@@ -37,7 +37,7 @@ class Intake:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.lanes = 1 if runtime.engine.dialect.name == "sqlite" else LANES
+        self.lanes = LANES
         self._waiting: deque[Taken] = deque()
         self._busy = 0
         self._lock = Lock()

@@ -41,16 +41,18 @@ def test_a_plain_red_flag_stays_one_in_the_happiest_text(text: str) -> None:
     assert assess(text).urgency >= Urgency.URGENT
 
 
-def test_most_of_the_catalogues_phrases_are_heard_in_a_happy_text() -> None:
-    tried = heard = 0
-    for flag in json.loads(FLAGS.read_text("utf-8")):
-        for language in ("en", "es"):
-            for phrase in flag[language]:
-                if assess(phrase, None, language).urgency >= Urgency.URGENT:
-                    for text in HAPPY[language]:
-                        tried += 1
-                        heard += assess(text.format(phrase), None, language).urgency >= Urgency.URGENT
-    assert tried > 2000 and heard / tried >= 0.80
+def test_the_catalogues_phrases_are_heard_in_a_happy_text_and_hardly_any_is_left_to_nobody() -> None:
+    found = [
+        assess(text.format(phrase), None, language).urgency
+        for flag in json.loads(FLAGS.read_text("utf-8"))
+        for language in ("en", "es")
+        for phrase in flag[language]
+        if assess(phrase, None, language).urgency >= Urgency.URGENT
+        for text in HAPPY[language]
+    ]
+    assert len(found) > 2000
+    assert sum(one >= Urgency.URGENT for one in found) / len(found) >= 0.83
+    assert sum(one is Urgency.NONE for one in found) / len(found) <= 0.01
 
 
 def test_only_the_named_rules_are_images_and_numbers_never_are() -> None:
@@ -108,15 +110,3 @@ def test_a_language_nobody_taught_us_goes_to_a_person(text: str) -> None:
     for asked in (None, "general", "symptoms", "pain"):
         assert assess(text, asked, "en").urgency >= Urgency.ROUTINE
         assert assess(text, asked, "es").urgency >= Urgency.ROUTINE
-
-
-def test_hardly_any_phrase_of_the_catalogue_is_left_to_nobody_in_a_happy_text() -> None:
-    left = tried = 0
-    for flag in json.loads(FLAGS.read_text("utf-8")):
-        for language in ("en", "es"):
-            for phrase in flag[language]:
-                if assess(phrase, None, language).urgency >= Urgency.URGENT:
-                    for text in HAPPY[language]:
-                        tried += 1
-                        left += assess(text.format(phrase), None, language).urgency is Urgency.NONE
-    assert tried > 2000 and left / tried <= 0.01
