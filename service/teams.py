@@ -216,7 +216,8 @@ def faults(session: Session) -> list[str]:
     """What is wrong with the teams, one sentence each with how to mend it."""
     people = roster(session)
     said = []
-    for team_id in sorted(session.exec(select(Patient.team_id).distinct())):
+    with_patients = session.exec(select(Patient.team_id).distinct())
+    for team_id in sorted(with_patients, key=lambda one: (one not in people.teams, one)):  # known teams first
         team = people.teams.get(team_id)
         if team_id in people.manned:
             continue
