@@ -276,10 +276,10 @@ def test_a_deficit_that_passed_in_the_first_week_is_urgent() -> None:
 def test_the_reader_raises_and_never_lowers_what_a_rule_found() -> None:
     rules = read_rules("i cant move my legs")
     assert combine(rules, Heard(NONE, True, harmless=True)).urgency is EMERGENCY
-    quiet = RuleReading(ROUTINE, False, (), None, ())
+    quiet = RuleReading(ROUTINE, False, (), None)
     assert combine(quiet, Heard(EMERGENCY, False)).urgency is EMERGENCY
     assert combine(quiet, Heard(NONE, True)).urgency is NONE
-    assert combine(RuleReading(ROUTINE, True, (), None, ()), Heard(NONE, True)).urgency is ROUTINE
+    assert combine(RuleReading(ROUTINE, True, (), None), Heard(NONE, True)).urgency is ROUTINE
 
 
 def test_a_reaction_to_our_own_words_is_not_a_symptom() -> None:

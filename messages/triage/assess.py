@@ -50,14 +50,7 @@ class Heard:
 
 
 class Weigh(Protocol):
-    def __call__(
-        self,
-        text: str,
-        asked: str | None,
-        language: str | None,
-        findings: tuple[Finding, ...],
-        features: tuple[str, ...],
-    ) -> Reading: ...
+    def __call__(self, text: str, asked: str | None, language: str | None) -> Reading: ...
 
 
 @cache
@@ -88,13 +81,14 @@ def assess(
         if yes_or_no(text) is not None:  # a bare yes or no means what the question makes of it, nothing more
             return _assessment(rules, rules.urgency, rules.understood, ())
         heard = _hear(text, asked, language, rules, weigh)
-        if heard.harmless and _is_scene(text, asked, language, rules, weigh):
-            rules = as_image(rules)
+        image = as_image(rules) if heard.harmless else rules
+        if image is not rules and _is_scene(text, asked, language, rules, weigh):
+            rules = image
         if heard.urgency is Urgency.EMERGENCY and _told_whole(text, rules):
             heard = replace(heard, urgency=Urgency.URGENT)
         opened = heard.quiet and _leaves_open(rules, heard.harmless)
         if opened and any(
-            weigh(clause, asked, language, (), ()).margin >= ALONE for clause in clauses(text, words=1)
+            weigh(clause, asked, language).margin >= ALONE for clause in clauses(text, words=1)
         ):
             heard = replace(heard, quiet=False)  # "911" in a happy text is not nobody's
         return combine(rules, heard)
@@ -106,7 +100,7 @@ def _read_twice(text: str, asked: str | None, language: str | None, context: Con
     """The rules on the text and on the text without its courtesies: "collapsed, thanks" is "collapsed"."""
     rules = _as_denial(read_rules(text, asked, language, context), text, asked, language, context)
     bare = without_courtesy(text)
-    if bare == text:
+    if bare == text or rules.urgency is Urgency.EMERGENCY:
         return rules
     again = read_rules(bare, asked, language, context)
     if again.urgency <= rules.urgency:
@@ -144,7 +138,7 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
     2. Where the rules noticed anything, every clause is read alone (not in mere CHATTER): it raises when
        it is LOUD, and the rules' unsure words in it count when it sounds like a red flag.
     """
-    reading = weigh(text, asked, language, rules.findings, rules.features)
+    reading = weigh(text, asked, language)
     quiet = reading.is_none and reaction_to(text) is None  # a thumb on our question denies nothing
     heard = Heard(Urgency(reading.urgency), quiet, reading.weighed, reading.margin >= LEANS, reading.harmless)
     if heard.urgency >= Urgency.URGENT:
@@ -152,7 +146,7 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
     whole = reading.margin
     main = main_pieces(text, rules.unsure)
     for piece in main:
-        reading = weigh(piece, asked, language, (), ())
+        reading = weigh(piece, asked, language)
         if Urgency(reading.urgency) > heard.urgency:
             heard = replace(heard, urgency=Urgency(reading.urgency), weighed=reading.weighed)
         heard = replace(
@@ -161,7 +155,7 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
     if heard.urgency >= Urgency.URGENT or not _noticed(rules) or (whole < CHATTER and not rules.unsure):
         return heard
     for clause in clauses(text):
-        reading = weigh(clause, asked, language, (), ())
+        reading = weigh(clause, asked, language)
         if reading.margin >= LOUD:
             return replace(heard, urgency=Urgency(reading.urgency), weighed=reading.weighed)
         if reading.margin >= LEANS and any(finding.words in clause for finding in rules.unsure):
@@ -172,7 +166,7 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
 
 def _noticed(rules: RuleReading) -> bool:
     """Whether the rules saw anything that could matter, if only below the level at which one fires."""
-    return bool(rules.unsure or rules.findings) or any(one.startswith("hint:") for one in rules.features)
+    return bool(rules.unsure or rules.findings or rules.hinted)
 
 
 def as_image(rules: RuleReading) -> RuleReading:
@@ -204,7 +198,7 @@ def _is_scene(text: str, asked: str | None, language: str | None, rules: RuleRea
     if len([word for word in WORD.findall(left) if word not in COURTESY]) < SCENE_WORDS:
         return False
     holding = [one for one in clauses(text, words=1) or [text] if any(some in one for some in words)]
-    return not any(weigh(one, asked, language, (), ()).margin >= LEANS for one in holding)
+    return not any(weigh(one, asked, language).margin >= LEANS for one in holding)
 
 
 def combine(rules: RuleReading, heard: Heard) -> Assessment:

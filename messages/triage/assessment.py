@@ -61,15 +61,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class RuleReading:
-    """What the rules alone made of a text. ``features`` names word classes and frames seen, also below the
-    level at which a rule fires: food for the learned reader. ``unsure`` are words that people also use in
-    other senses: they count when the learned reader thinks so too, and always when there is none."""
+    """What the rules alone made of a text. ``hinted``: something worth noticing stands there, below the level
+    at which a rule fires. ``unsure`` are words that people also use in other senses: they count when the
+    learned reader thinks so too, and always when there is none."""
 
     urgency: Urgency
     understood: bool
     findings: tuple[Finding, ...]
     answer: Answer | None
-    features: tuple[str, ...]
+    hinted: bool = False
     unsure: tuple[Finding, ...] = ()
 
 

@@ -135,12 +135,12 @@ def _mask(matches: Matches) -> None:
 def find(pattern: Pattern, matches: Matches) -> list[Span]:
     """Places where ``pattern`` stands: within one clause, elements in order, gaps kept."""
     spans = matches.spans
+    if not pattern.needs <= spans.keys():
+        return []
     rows: list[list[Span]] = []
     for element in pattern.elements:
         if len(element) == 1:
-            row = spans.get(element[0])
-            if row is None:
-                return []
+            row = spans[element[0]]
         else:
             row = []
             for option in element:

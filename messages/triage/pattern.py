@@ -10,7 +10,7 @@ hormigue*                every word that begins so
 ^ ... $                  the text begins / ends here
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from messages.triage.verbs import verb_forms
 
@@ -31,6 +31,12 @@ class Pattern:
     at_end: bool
     weak: bool
     source: str
+    needs: frozenset[str] = field(init=False, compare=False)
+    """Atoms without which it cannot stand anywhere: looked at first, most patterns end here."""
+
+    def __post_init__(self) -> None:
+        needs = frozenset(element[0] for element in self.elements if len(element) == 1)
+        object.__setattr__(self, "needs", needs)
 
 
 def parse(source: str, fillers: frozenset[str]) -> list[Pattern]:

@@ -16,7 +16,7 @@ from math import sqrt
 from operator import mul
 from pathlib import Path
 
-from messages.triage.assessment import Finding, Weight
+from messages.triage.assessment import Weight
 from messages.triage.signals import text_signals, word_signals, words
 from messages.urgency import Urgency
 
@@ -33,13 +33,18 @@ class Reading:
     """What the learned reader makes of a text. ``urgency`` is what it raises to (``none`` raises nothing);
     ``is_none`` says that nobody needs to read it, above a margin calibrated on voices it had never seen;
     ``margin``: log-odds above where urgent begins; ``harmless``: all but certainly no red flag, whatever
-    single words sound like."""
+    single words sound like. ``sums``: what ``weighed`` is worked out from when somebody asks."""
 
     urgency: Urgency
     is_none: bool
-    weighed: tuple[Weight, ...] = ()
     margin: float = 0.0
     harmless: bool = False
+    sums: tuple[list[str], str | None, int, int] | None = None
+
+    @property
+    def weighed(self) -> tuple[Weight, ...]:
+        """The words that weighed most; nothing unless it raised."""
+        return () if self.sums is None else _weighed(model(), *self.sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +99,12 @@ def load(folder: Path) -> Model:
     )
 
 
-def weigh(
-    text: str,
-    asked: str | None,
-    language: str | None,
-    findings: tuple[Finding, ...] = (),
-    features: tuple[str, ...] = (),
-) -> Reading:
-    """Read one reply. ``asked`` is the key of the last question, ``language`` the enrollment's, if known;
-    ``findings`` and ``features`` of the rules are accepted and not used: on families left out they added
-    nothing, because the rules were written beside the same replies."""
-    return _weigh(text, asked, language)
-
-
 @lru_cache(256)  # clauses of one text are asked for more than once
-def _weigh(text: str, asked: str | None, language: str | None) -> Reading:
+def weigh(text: str, asked: str | None, language: str | None) -> Reading:
+    """Read one reply. ``asked`` is the key of the last question, ``language`` the enrollment's, if known.
+
+    What the rules found is not looked at: on families left out it added nothing, because the rules were
+    written beside the same replies."""
     known = model()
     read = words(text)
     if not read:
@@ -118,9 +114,9 @@ def _weigh(text: str, asked: str | None, language: str | None) -> Reading:
     margin = red_flag - known.urgent_from
     if margin >= 0:
         urgency = Urgency.EMERGENCY if emergency >= known.emergency_from else Urgency.URGENT
-        return Reading(urgency, False, _weighed(known, read, asked, total, count), margin)
+        return Reading(urgency, False, margin, sums=(read, asked, total, count))
     quiet = anybody < known.none_below and _is_familiar(known, read, len(text))
-    return Reading(Urgency.NONE, quiet, (), margin, red_flag < known.harmless_below)
+    return Reading(Urgency.NONE, quiet, margin, red_flag < known.harmless_below)
 
 
 def _is_familiar(known: Model, read: list[str], length: int) -> bool:

@@ -15,7 +15,7 @@ from messages.triage.assessment import Answer, Context, Finding, RuleReading
 from messages.triage.catalogue import catalogue
 from messages.triage.heat import temperatures
 from messages.triage.match import Matches, match_all
-from messages.triage.quiet import is_quiet, unknown_words
+from messages.triage.quiet import is_quiet
 from messages.triage.raising import raised
 from messages.triage.scope import Hit, settle
 from messages.triage.tokens import cut
@@ -50,8 +50,8 @@ def read_rules(
     urgency, understood = _decide(own, asked, findings, answer, matches)
     if answer_urgency > urgency:
         urgency, understood = answer_urgency, True
-    features = _features(matches, findings, unsure, answer, urgency)
-    return RuleReading(urgency, understood, tuple(findings), answer, features, tuple(_tidy(unsure)))
+    hinted = "hint" in matches.found
+    return RuleReading(urgency, understood, tuple(findings), answer, hinted, tuple(_tidy(unsure)))
 
 
 def _with_owner(finding: Finding, matches: Matches) -> Finding:
@@ -75,8 +75,8 @@ def _reaction(text: str, asked: str | None) -> RuleReading:
     word = reaction_to(text) or ""
     pleased = word in ("liked", "loved", "laughed", "le", "me", "se")
     if pleased and asked != "symptoms":
-        return RuleReading(Urgency.NONE, True, (), None, ("reaction",))
-    return RuleReading(Urgency.ROUTINE, False, (), None, ("reaction",))
+        return RuleReading(Urgency.NONE, True, (), None)
+    return RuleReading(Urgency.ROUTINE, False, (), None)
 
 
 _LOWERED = {
@@ -206,26 +206,3 @@ def _answer_urgency(own: str, asked: str | None, answer: Answer | None) -> Urgen
         if yes_or_no(own) == "no" or opens_with(own) == "no":
             return Urgency.ROUTINE
     return Urgency.NONE
-
-
-def _features(
-    matches: Matches, findings: list[Finding], unsure: list[Finding], answer: Answer | None, urgency: Urgency
-) -> tuple[str, ...]:
-    """Names of classes, hints, cues and findings seen, for the learned reader."""
-    features = {atom: None for atom in matches.spans if atom.startswith("@")}
-    for kind, found in matches.found.items():
-        features |= {f"{kind}:{rule.cue or rule.name}": None for rule, _, _ in found}
-    for finding in findings:
-        features[f"{finding.concept}={finding.status}"] = None
-        features[f"{finding.rule}={finding.status}"] = None
-        features[f"any={finding.status}"] = None
-    features |= {f"unsure:{finding.concept}": None for finding in unsure}
-    features[f"rules:{urgency}:{min(len(findings), 3)}:{min(len(unsure), 3)}"] = None
-    features[f"unknown:{min(len(unknown_words(matches)) // 3, 8)}"] = None
-    if answer is not None:
-        features[f"answer:{answer.kind}"] = None
-        if answer.kind == "score" and answer.value is not None:
-            features[f"answer:{'low' if answer.value < 5 else 'middle' if answer.value < 8 else 'high'}"] = (
-                None
-            )
-    return tuple(features)
