@@ -56,6 +56,20 @@ def test_it_needs_no_settings_and_starts_without_the_service() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={"PYTHONPATH": str(ROOT)})
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    """``aftercare triage < replies | head -1``: the pipe is gone before we are done; no traceback."""
+    replies = tmp_path / "replies.jsonl"
+    replies.write_text("".join(json.dumps({"id": n, "text": "my back hurts"}) + "\n" for n in range(3000)))
+    with replies.open() as rows, subprocess.Popen(
+        [sys.executable, "-c", "from service.entry import main; main()", "triage"], cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)}, text=True, stdin=rows, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as reading:  # fmt: skip
+        assert reading.stdout and reading.stderr
+        reading.stdout.close()
+        said = reading.stderr.read()
+    assert (reading.returncode, said) == (1, "")
+
+
 def test_the_score_names_what_is_wrong_with_a_bank(tmp_path: Path) -> None:
     bank = tmp_path / "bank.jsonl"
     bank.write_text('{"text": "hi", "min": "none", "max": "none"}\n{"text": "hi"}\n', "utf-8")
