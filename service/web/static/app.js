@@ -195,12 +195,37 @@
       if (find("[data-acted]")) sessionStorage.removeItem(draftKey(field));
     }
   };
+  // A whole form: a patient half enrolled when the session ended. What the server shows again goes first.
+  const formKey = (action) => `draft:${body.dataset.who}:form:${action}`;
+  const keepForm = (event) => {
+    const form = event.target.form;
+    if (form && form.matches("[data-keep]")) sessionStorage.setItem(formKey(form.getAttribute("action")), JSON.stringify([...new FormData(form)].filter(([name]) => name !== "csrf")));
+  };
+  const restoreForms = () => {
+    const done = new URLSearchParams(location.search).get("done");
+    if (done) sessionStorage.removeItem(formKey(`/${done}`));
+    for (const form of all("form[data-keep]")) {
+      const key = formKey(form.getAttribute("action")), kept = sessionStorage.getItem(key);
+      if (!kept || form.dataset.keep === "shown") continue;
+      const values = new Map(JSON.parse(kept));
+      for (const field of form.elements) {
+        if (!field.name || field.type === "hidden") continue;
+        if (field.type === "checkbox" || field.type === "radio") field.checked = values.get(field.name) === field.value;
+        else if (values.has(field.name)) field.value = values.get(field.name);
+      }
+      const said = find("[data-kept]");
+      if (!said) continue;
+      said.hidden = false;
+      find("button", said).addEventListener("click", () => { sessionStorage.removeItem(key); form.reset(); said.hidden = true; });
+    }
+  };
   // Who signs out leaves nothing behind for the next person at this desk.
   document.addEventListener("submit", (event) => {
     if (event.target.getAttribute("action") !== "/sign-out") return;
     for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
   });
   document.addEventListener("input", keepDraft);
+  document.addEventListener("input", keepForm);
   // A translation belongs to the words it was made of: words that were changed have none.
   document.addEventListener("input", (event) => {
     const beside = find("#beside"), choice = find("[data-fill]");
@@ -244,6 +269,6 @@
   if (shut) shut.addEventListener("close", () => find("#picture-here").replaceChildren());
   const scrollTalk = () => all("[data-talk-end]").forEach((talk) => { talk.scrollTop = talk.scrollHeight; });
 
-  restoreDrafts(); tick(); scrollTalk(); listen();
+  restoreDrafts(); restoreForms(); tick(); scrollTalk(); listen();
   setInterval(tick, 1000); setInterval(watch, 1000); setInterval(warn, 1000); setInterval(poll, POLL_EVERY);
 })();
