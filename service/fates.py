@@ -48,7 +48,7 @@ def fail(
     message.status, message.error_code, message.why = status, row.code or None, row.meaning
     message.settled_at, message.lease_until, message.claimed_by = now, None, None
     session.add(message)
-    _mark_phone(session, message.to_phone, row, now)
+    _mark_phone(session, message, row, now)
     if message.kind == "page":
         session.flush()
         paging.page_failed(session, message, now, row.code)
@@ -108,10 +108,12 @@ def give_up_unknown(session: Session, runtime: Runtime, message: OutboundMessage
     _tell_team(session, runtime, message, "undeliverable", f"may not have arrived: {why}", now)
 
 
-def _mark_phone(session: Session, phone: str, row: CarrierCode, now: datetime) -> None:
+def _mark_phone(session: Session, message: OutboundMessage, row: CarrierCode, now: datetime) -> None:
+    """By the keyed hash: it is known also where the number's key is missing."""
     if not row.mark:
         return
-    state = session.get(PhoneState, phone) or PhoneState(phone=phone)
+    key = message.to_phone_hash
+    state = session.get(PhoneState, key) or PhoneState(phone=message.to_phone, phone_hash=key)
     if row.mark == "opted_out":
         state.opted_out_at = state.opted_out_at or now
     else:

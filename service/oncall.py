@@ -8,7 +8,8 @@ from sqlmodel import Session, col, or_, select
 
 from messages.site import Site
 from service import audit
-from service.models import ANSWERING_ROLES, Member, OnCallShift, PhoneState
+from service.models import ANSWERING_ROLES, Member, OnCallShift
+from service.reachability import unreachable
 from service.sight import has_one_team, roster
 
 
@@ -90,14 +91,7 @@ def team(session: Session, team_id: str | None = None) -> list[Member]:
 
 def pageable(session: Session, members: Sequence[Member]) -> list[Member]:
     """Those of ``members`` whom a text can reach: with a phone the carrier does not refuse."""
-    phones = [member.phone for member in members if member.phone]
-    if not phones:
-        return []
-    refused = {
-        row.phone
-        for row in session.exec(select(PhoneState).where(col(PhoneState.phone).in_(phones)))
-        if row.opted_out_at or row.unreachable_at
-    }
+    refused = unreachable(session, [member.phone for member in members if member.phone])
     return [
         member
         for member in members

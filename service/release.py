@@ -16,8 +16,9 @@ from messages.protocol import Protocol
 from messages.schedule import Decision, Expire, Go, Skip, Standing, Wait
 from messages.urgency import Urgency
 from service import escalations
-from service.models import OutboundMessage, Patient, PhoneState, PlanItem, metadata
+from service.models import OutboundMessage, Patient, PlanItem, metadata
 from service.planning import SCHEDULED_KINDS, facts_of, protocol_of
+from service.reachability import unreachable
 from service.runtime import Runtime
 from service.seals import hashed
 
@@ -90,11 +91,7 @@ class _Situation:
                 self.closed[item.enrollment_id].add(item.key)
         phones = {message.to_phone for message in messages}
         self.last_text = self._last_texts(phones, now)
-        self.blocked = {
-            row.phone
-            for row in session.exec(select(PhoneState).where(col(PhoneState.phone).in_(phones)))
-            if row.opted_out_at or row.unreachable_at
-        }
+        self.blocked = unreachable(session, phones)
         self.paused = escalations.pauses_check_ins(session, ids, now)
 
     def _last_texts(self, phones: set[str], now: datetime) -> dict[str, datetime]:

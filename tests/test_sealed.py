@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,18 @@ from sqlalchemy import JSON, String, text
 from sqlmodel import col, select
 
 from jobs.scheduler import JOBS, tick
-from service import enrollments, inbox, legal_holds
+from messages.schedule import Skip
+from service import enrollments, fates, inbox, legal_holds, oncall, outbox, plan
 from service.carriers.simulator import SimulatorCarrier
 from service.db import make_engine, reading, session_on
 from service.index_keys import adopt, forget
 from service.keyring import MARK, Keyring, KeyringError, Unreadable, new_key_line
 from service.models import (
+    DEFAULT_TEAM,
     BreakGlass,
     Enrollment,
     Escalation,
+    Member,
     OutboundMessage,
     Patient,
     PhoneState,
@@ -33,7 +37,7 @@ from service.runtime import Runtime, make_runtime
 from service.sealed_columns import Digest, SealedJson, SealedLookup, SealedText
 from service.settings import SettingsError
 from tests.api_client import signed_client
-from tests.clinic import ANA, asked, member, rows, sent_to, the_escalation
+from tests.clinic import ANA, asked, enroll, member, rows, sent_to, the_escalation
 from tests.clinic import text as write
 from tests.conftest import SetClock, seal, settings_for
 from tests.web_clinic import browser_of, words_of
@@ -348,3 +352,55 @@ def test_with_a_lost_key_the_pages_stand_and_triage_goes_on(
     read = [row.body for row in rows(after, SimulatedText) if not isinstance(row.body, Unreadable)]
     assert read and not [body for body in read if "cannot be read" in body], "nobody is sent a placeholder"
     after.close()
+
+
+def test_a_phone_that_refused_texts_stays_refused_when_its_number_cannot_be_read(
+    sealed: Runtime, database_url: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hash tells, not the words: a key was lost, the index key was not, and the nurse's number was typed
+    in again."""
+    nurse = member(sealed, phone=NURSE)
+    course = enroll(sealed, ANA)
+    for phone in (NURSE, ANA):
+        _refused(sealed, phone, "21610", clock)
+    with reading(sealed.engine) as session:
+        assert oncall.pageable(session, session.exec(select(Member)).all()) == []
+    both = f"{new_key_line('t2')},{sealed.settings.encryption_keys.get_secret_value()}"
+    engine = make_engine(database_url, ring=Keyring.parse(both))
+    adopt(engine, clock())
+    engine.dispose()
+    monkeypatch.setenv("AFTERCARE_ENCRYPTION_KEYS", both.partition(",")[0])
+    after = make_runtime(settings_for(database_url), clock=clock)
+    assert forget(after.engine, "t1", clock()) is False, "the index key is still there"
+    with session_on(after.engine) as session:
+        session.get_one(Member, nurse.id).phone = NURSE
+        session.exec(select(Patient)).one().phone = ANA
+        due = session.exec(select(OutboundMessage).where(OutboundMessage.kind == "check_in")).first()
+        due.to_phone = ANA
+        session.commit()
+        assert isinstance(session.get_one(PhoneState, NURSE).phone, Unreadable)
+        assert oncall.pageable(session, session.exec(select(Member)).all()) == []
+        assert oncall.to_page(session, 1, clock(), DEFAULT_TEAM) == []
+        decision = plan.release(session, after, [due], clock())[due.id]
+        assert isinstance(decision, Skip) and course.id == due.enrollment_id
+        session.rollback()
+    _refused(after, None, "30006", clock)  # a text whose number cannot be read has its receipt all the same
+    with reading(after.engine) as session:
+        states = session.exec(select(PhoneState)).all()
+        assert len(states) == 2 and [row.unreachable_at for row in states if row.unreachable_at]
+    after.close()
+
+
+def _refused(runtime: Runtime, phone: str | None, code: str, clock: SetClock) -> None:
+    """The carrier says of a text to this phone (None: one whose number cannot be read) that it cannot be."""
+    with session_on(runtime.engine) as session:
+        if phone is None:
+            texts = session.exec(select(OutboundMessage)).all()
+            row = next(row for row in texts if isinstance(row.to_phone, Unreadable))
+        else:
+            row = outbox.queue(
+                session, now=clock(), key=f"to {phone}", kind="notice", to_phone=phone, body="hello",
+                expires_at=clock() + timedelta(hours=1),
+            )  # fmt: skip
+        fates.fail(session, runtime, row, code, clock())
+        session.commit()
