@@ -147,6 +147,10 @@ def run(name: str, given: argparse.Namespace) -> tuple[dict[str, int], list[str]
         settle(scene, runtime)
         got = Counter({(phone, body): times for phone, body, times in ask(scene, "/_counts")["texts"]})
         counts, broken = chaos_count.verdict(runtime, got, scene.replies)
+        repaired = chaos_count.repaired(runtime, [scene.folder / "work.log", scene.folder / "web.log"])
+        counts |= repaired
+        if repaired[chaos_count.WITHOUT]:
+            broken.append(f"{repaired[chaos_count.WITHOUT]} {chaos_count.WITHOUT}")
         for line in broken:
             say(f"BROKEN: {line}")
         return dict(scene.counts) | counts, broken

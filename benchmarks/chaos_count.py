@@ -1,13 +1,17 @@
 """What a chaos run left behind: every row against what the phones really got."""
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 from sqlmodel import col, func, or_, select
 
+from service import marks
 from service.db import reading
 from service.models import Escalation, OutboundMessage, PlanItem, Reply
 from service.runtime import Runtime
 
+WITHOUT = "red flags the auditor found without an escalation"
 SENT = ("accepted", "sent", "delivered")
 UNSENT = ("failed", "undelivered", "expired", "unknown")
 
@@ -103,3 +107,18 @@ def verdict(
         "replies not triaged",
     )
     return counts, [f"{counts[name]} {name}" for name in promises if counts[name]]
+
+
+def repaired(runtime: Runtime, logs: Sequence[Path]) -> dict[str, int]:
+    """What the auditor had to do, and how often a text was seen twice at the carrier, as the service itself
+    noticed it. A red flag without an escalation is a broken promise even where it was repaired."""
+    said = "".join(log.read_text(errors="replace") for log in logs if log.exists())
+    with reading(runtime.engine) as session:
+        twice = marks.get_mark(session, "texts:second_copy:other")
+    return {
+        WITHOUT: said.count("holds a red flag without an escalation"),
+        "replies the auditor had to have read": said.count("was stored but not read"),
+        "clocks the auditor started again": said.count("stood still; starting it again"),
+        "second copies the service noticed": twice.count if twice else 0,
+        "deadlocks": said.count("DeadlockDetected"),
+    }

@@ -174,6 +174,7 @@ def change(
 
     Raises UnknownEnrollment, EnrollmentOver, EnrollmentFaults.
     """
+    planning.hold_texts(session, enrollment_id)
     enrollment = _get_running(session, enrollment_id)
     for name in ("procedure_at", "discharged_at", "follow_up_on"):
         value = getattr(change, name)

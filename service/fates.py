@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from messages.escalation import morning_after
 from messages.urgency import Urgency
-from service import escalations, paging, plan
+from service import escalations, paging, plan, planning, second_tries
 from service.carriers.twilio_codes import CarrierCode, lookup
 from service.models import Enrollment, OutboundMessage, Patient, PhoneState
 from service.runtime import Runtime
@@ -39,8 +39,10 @@ def fail(
     """The carrier will not deliver this text: ``failed`` or ``undelivered``, with the carrier's code.
 
     1. The row keeps code and meaning. 2. The phone is marked when the code says so. 3. A page goes back to
-    paging. 4. A plan item learns that no answer can be expected. 5. The team gets the task; a safety answer
-    that its phone can never receive is noted on its own escalation instead.
+    paging. 4. A text whose phone was only out of reach is tried once more while it is useful; that of a
+    safety answer tells the team at once all the same. 5. A plan item learns that no answer can be expected.
+    6. The team gets the task; a safety answer that its phone can never receive is noted on its own escalation
+    instead.
     """
     row = lookup(code)
     if not row.known or row.lasting == "setting":
@@ -53,7 +55,12 @@ def fail(
         session.flush()
         paging.page_failed(session, message, now, row.code)
         return
-    if message.plan_item_id and message.kind == "check_in":
+    second = second_tries.lay(session, runtime, message, now) if row.try_again else None
+    if second is not None:
+        message.why = f"{row.meaning}; tried once more"
+        if message.kind != "safety":
+            return
+    elif message.plan_item_id and message.kind == "check_in":
         plan.text_failed(session, message.plan_item_id, row.meaning, now)
     if message.kind == "safety" and message.escalation_id and row.mark:
         session.flush()
@@ -62,7 +69,9 @@ def fail(
         )
         return
     reason = "opt_out" if row.mark == "opted_out" else "undeliverable"
-    _tell_team(session, runtime, message, reason, f"was not delivered: {row.meaning}", now)
+    twice = ", twice" if second_tries.is_second(message) else ""
+    what = f"was not delivered{twice}: {row.meaning}" + ("; it is tried once more" if second else "")
+    _tell_team(session, runtime, message, reason, what, now)
 
 
 def delay(session: Session, runtime: Runtime, message: OutboundMessage, code: str, now: datetime) -> None:
@@ -116,6 +125,7 @@ def _mark_phone(session: Session, message: OutboundMessage, row: CarrierCode, no
     state = session.get(PhoneState, key) or PhoneState(phone=message.to_phone, phone_hash=key)
     if row.mark == "opted_out":
         state.opted_out_at = state.opted_out_at or now
+        planning.fall_silent(session, key or message.to_phone, now)
     else:
         state.unreachable_at = state.unreachable_at or now
     state.code = row.code

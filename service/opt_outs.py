@@ -8,7 +8,7 @@ from sqlmodel import Session
 from messages.escalation import morning_after
 from messages.reply import carrier_word, free_text_opt_out
 from messages.urgency import Urgency
-from service import audit, escalations
+from service import audit, escalations, planning
 from service.models import Escalation, PhoneState, Reply
 from service.reading import FIRST_DAYS, Reading
 from service.runtime import Runtime
@@ -51,11 +51,12 @@ def obey_stop(
 ) -> list[Escalation]:
     """No more check-ins to this phone from now on; the team is asked to phone each patient. Does not commit.
 
-    Planned texts are skipped one by one as they come due, so that the plan can go on after START. On days
-    0-3 the call is due by the next morning, weekends too.
+    Planned check-ins are cancelled at once; START plans those again that are still to come. On days 0-3 the
+    call is due by the next morning, weekends too.
     """
     state.opted_out_at = state.opted_out_at or now
     session.add(state)
+    planning.fall_silent(session, reply.from_phone, now)
     opened = []
     for sender, reading in readings:
         if sender is None or not sender.running:
@@ -101,6 +102,7 @@ def obey_start(
             course.status, course.paused_at = "paused", now
             course.paused_reason = "started again after opting out: the team confirms first"
             session.add(course)
+            planning.speak_again(session, runtime, course, sender.patient, now)
         opened.append(
             escalations.open_escalation(
                 session,

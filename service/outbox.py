@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, text, update
+from sqlalchemy import Executable, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -129,27 +129,32 @@ def cancel_planned(
     *,
     now: datetime,
     why: str,
-    enrollment_id: str | None = None,
+    plan_item_ids: Executable | Sequence[str] | None = None,
     to_phone: str | None = None,
     kinds: Sequence[str] = ("check_in", "reminder"),
-) -> int:
-    """Cancel texts still planned for an enrollment or a phone; returns how many. No commit.
+) -> list[str]:
+    """Cancel texts still planned for plan items or a phone, all in one statement; returns the ids of the
+    plan items they were for. No commit.
 
-    A text already claimed is in a worker's hands and may still go out. Raises ValueError when neither an
-    enrollment nor a phone is given: everybody's texts are never meant.
+    A text in a worker's hands at this moment is left to it: it goes out if it was claimed already; else the
+    worker reads what was just decided as soon as that is committed, and cancels it itself. So nobody who
+    cancels ever waits for a worker that waits for them. Raises ValueError when neither plan items nor a phone
+    are given: everybody's texts are never meant.
     """
-    if enrollment_id is None and to_phone is None:
-        raise ValueError("cancel_planned needs an enrollment_id or a to_phone")
-    statement = (
-        update(OutboundMessage)
-        .where(col(OutboundMessage.status) == "planned", col(OutboundMessage.kind).in_(kinds))
-        .values(status="cancelled", why=why, settled_at=now)
-        .execution_options(synchronize_session="fetch")
+    if plan_item_ids is None and to_phone is None:
+        raise ValueError("cancel_planned needs plan_item_ids or a to_phone")
+    wanted = select(OutboundMessage.id).where(
+        col(OutboundMessage.status) == "planned", col(OutboundMessage.kind).in_(kinds)
     )
-    if enrollment_id is not None:
-        statement = statement.where(col(OutboundMessage.enrollment_id) == enrollment_id)
+    if plan_item_ids is not None:
+        wanted = wanted.where(col(OutboundMessage.plan_item_id).in_(plan_item_ids))
     if to_phone is not None:
-        statement = statement.where(col(OutboundMessage.to_phone) == to_phone)
-    result = session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount
+        wanted = wanted.where(col(OutboundMessage.to_phone) == to_phone)
+    found = session.execute(
+        update(OutboundMessage)
+        .where(col(OutboundMessage.id).in_(wanted.with_for_update(skip_locked=True)))
+        .values(status="cancelled", why=why, settled_at=now)
+        .returning(col(OutboundMessage.plan_item_id))
+        .execution_options(synchronize_session="fetch")
+    ).scalars()
+    return sorted({item_id for item_id in found if item_id is not None})

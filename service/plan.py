@@ -18,6 +18,7 @@ from service.runtime import Runtime
 
 __all__ = [
     "answered",
+    "not_asked_yet",
     "queue_reminder",
     "release",
     "text_failed",
@@ -52,6 +53,16 @@ def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str],
             .where(ITEMS.c.id.in_(ids), ITEMS.c.status == "planned")
             .values(status="sent", sent_at=now, silent_at=silent_at, remind_at=remind_at)
         )
+
+
+def not_asked_yet(session: Session, plan_item_id: str) -> None:
+    """The text of this check-in did not reach the phone and is tried again: its question is not put until
+    then, and nobody waits for an answer."""
+    item = session.get(PlanItem, plan_item_id)
+    if item is None or item.status != "sent":
+        return
+    item.status, item.sent_at, item.remind_at, item.silent_at = "planned", None, None, None
+    session.add(item)
 
 
 def text_failed(session: Session, plan_item_id: str, why: str, now: datetime) -> None:
@@ -98,13 +109,16 @@ def _bring_forward(
         return
     with session.no_autoflush:  # what was planned is stored; what this reply adds is no check-in
         rows = session.exec(
-            select(OutboundMessage, PlanItem).where(
+            select(OutboundMessage, PlanItem)
+            .where(
                 OutboundMessage.plan_item_id == PlanItem.id,
                 PlanItem.enrollment_id == enrollment.id,
                 col(PlanItem.key).in_(following),
                 OutboundMessage.status == "planned",
                 OutboundMessage.kind == "check_in",
             )
+            # One in a worker's hands is due anyway; its worker may be waiting for the course we hold.
+            .with_for_update(of=OutboundMessage, skip_locked=True)
         ).all()
     for message, item in rows:
         message.due_at = min(message.due_at, now)

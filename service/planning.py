@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlalchemy import ColumnElement, update
+from sqlmodel import Session, col, exists, select
 
 from messages import schedule
 from messages.protocol import CheckIn, Protocol, parse, text_of
@@ -15,6 +16,7 @@ from service.models import Enrollment, OutboundMessage, Patient, PlanItem, Proto
 from service.runtime import Runtime
 
 SCHEDULED_KINDS = ("check_in", "reminder")
+OPTED_OUT = "the phone has opted out"
 _parsed: dict[tuple[str, int, str, int], tuple[Protocol, Site]] = {}
 
 
@@ -142,6 +144,13 @@ def replan(
     }
     for entry in planned:
         item = items[entry.check_in.key]
+        if item.status == "cancelled" and item.why == OPTED_OUT and item.due_at > now:
+            # It stays cancelled; should the phone opt in again, it is planned for the new time.
+            item.due_at, item.expires_at = entry.due_at, entry.expires_at
+            if entry.status != "planned":
+                item.status, item.why = entry.status, entry.why or None
+            session.add(item)
+            continue
         movable = item.status == "planned" and item.due_at > now
         revivable = item.status == "skipped" and entry.status == "planned" and entry.due_at > now
         if not (movable or revivable):
@@ -149,7 +158,7 @@ def replan(
         item.due_at, item.expires_at = entry.due_at, entry.expires_at
         item.status, item.why = entry.status, entry.why or None
         session.add(item)
-        _cancel_texts(session, [item.id], "the plan was moved", now)
+        outbox.cancel_planned(session, now=now, why="the plan was moved", plan_item_ids=[item.id])
         if entry.status == "planned":
             suffix = f":moved-{now:%Y%m%d%H%M%S%f}"
             text = _text(runtime, enrollment, patient, item, entry.check_in, now, suffix)
@@ -158,30 +167,75 @@ def replan(
     session.add(enrollment)
 
 
-def _cancel_texts(session: Session, item_ids: Sequence[str], why: str, now: datetime) -> None:
-    texts = select(OutboundMessage).where(
-        col(OutboundMessage.plan_item_id).in_(item_ids), OutboundMessage.status == "planned"
-    )
-    for message in session.exec(texts):
-        message.status, message.why, message.settled_at = "cancelled", why, now
-        session.add(message)
+def hold_texts(session: Session, enrollment_id: str) -> None:
+    """Lock the planned texts of a course before the course itself: workers lock in this order, and who locks
+    the other way round and waits would stand before a worker that waits for them."""
+    session.exec(
+        select(OutboundMessage.id)
+        .where(
+            col(OutboundMessage.plan_item_id).in_(
+                select(PlanItem.id).where(PlanItem.enrollment_id == enrollment_id)
+            ),
+            OutboundMessage.status == "planned",
+        )
+        .order_by(OutboundMessage.id)
+        .with_for_update()
+    ).all()
 
 
 def cancel(session: Session, enrollment: Enrollment, why: str, now: datetime) -> None:
-    """Nothing more of this plan goes out."""
-    open_items = select(PlanItem).where(
-        PlanItem.enrollment_id == enrollment.id, col(PlanItem.status).in_(("planned", "sent"))
+    """Nothing more of this plan goes out: texts and items in one statement each. What a worker has in its
+    hands may still go out: its item says so when it has."""
+    mine = select(PlanItem.id).where(PlanItem.enrollment_id == enrollment.id)
+    outbox.cancel_planned(session, now=now, why=why, plan_item_ids=mine)
+    in_hand = exists().where(
+        col(OutboundMessage.plan_item_id) == PlanItem.id,
+        col(OutboundMessage.status).in_(("claimed", "unknown")),
     )
-    for item in session.exec(open_items):
-        if item.status == "planned":
-            item.status, item.why = "cancelled", why
-        item.remind_at = item.silent_at = None
+    _close(session, [col(PlanItem.enrollment_id) == enrollment.id, ~in_hand], why)
+    session.execute(
+        update(PlanItem)
+        .where(col(PlanItem.enrollment_id) == enrollment.id, col(PlanItem.status) == "sent")
+        .values(remind_at=None, silent_at=None)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def fall_silent(session: Session, phone: str, now: datetime) -> None:
+    """This phone opted out: no check-in goes to it any more, whichever course it belongs to. What was asked
+    already stays asked. No commit."""
+    ids = outbox.cancel_planned(session, now=now, why=OPTED_OUT, to_phone=phone)
+    if ids:
+        _close(session, [col(PlanItem.id).in_(ids)], OPTED_OUT)
+
+
+def speak_again(
+    session: Session, runtime: Runtime, enrollment: Enrollment, patient: Patient, now: datetime
+) -> int:
+    """The phone opted in again: what was cancelled for its opt-out and is not due yet is planned anew, as new
+    texts. Returns how many. No commit."""
+    protocol = protocol_of(session, runtime, enrollment)
+    asleep = session.exec(
+        select(PlanItem).where(
+            PlanItem.enrollment_id == enrollment.id,
+            PlanItem.status == "cancelled",
+            PlanItem.why == OPTED_OUT,
+            PlanItem.due_at > now,
+        )
+    ).all()
+    for item in asleep:
+        item.status, item.why = "planned", None
         session.add(item)
-    texts = select(OutboundMessage).where(
-        OutboundMessage.enrollment_id == enrollment.id,
-        OutboundMessage.status == "planned",
-        col(OutboundMessage.kind).in_(SCHEDULED_KINDS),
+        suffix = f":again-{now:%Y%m%d%H%M%S%f}"
+        check_in = protocol.check_in(item.key)
+        outbox.queue(session, **_text(runtime, enrollment, patient, item, check_in, now, suffix))
+    return len(asleep)
+
+
+def _close(session: Session, which: Sequence[ColumnElement[bool]], why: str) -> None:
+    session.execute(
+        update(PlanItem)
+        .where(col(PlanItem.status) == "planned", *which)
+        .values(status="cancelled", why=why)
+        .execution_options(synchronize_session="fetch")
     )
-    for message in session.exec(texts):
-        message.status, message.why, message.settled_at = "cancelled", why, now
-        session.add(message)

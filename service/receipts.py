@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlmodel import Session, select
 
-from service import fates, marks, results
+from service import fates, marks, results, second_tries
 from service.models import OutboundMessage, PhoneState
 from service.runtime import Runtime
 
@@ -120,6 +120,9 @@ def _advance(
     if state in ("undelivered", "failed"):
         fates.fail(session, runtime, row, error_code, now, status=state)
         return
+    if state == "delivered" and row.status == "undelivered" and second_tries.call_off(session, row, now):
+        if row.plan_item_id and row.kind == "check_in":
+            results.open_questions(session, runtime, [row.plan_item_id], now)
     row.status = state
     if state == "delivered":
         row.settled_at, row.error_code, row.why = now, None, None

@@ -34,9 +34,10 @@ def write_accepted(runtime: Runtime, accepted: Sequence[tuple[Claimed, str]], no
         with session_on(runtime.engine) as session:
             written = _accept(session, accepted, now)
             items = [claimed.plan_item_id for claimed, _ in accepted if claimed.plan_item_id]
-            open_questions(session, runtime, items, now)
             if written != len(accepted):
                 _note_second_copies(session, accepted, now)
+                items = _arriving(session, items)
+            open_questions(session, runtime, items, now)
             session.commit()
     except IntegrityError:
         if len(accepted) > 1:
@@ -78,6 +79,18 @@ def _note_second_copies(session: Session, accepted: Sequence[tuple[Claimed, str]
         if sid not in (None, sids[message_id]):
             log.error("text %s was accepted twice by the carrier", message_id)
             marks.set_mark(session, "texts:accepted_twice", now, add=1)
+
+
+def _arriving(session: Session, plan_item_ids: Sequence[str]) -> list[str]:
+    """Those whose text was not reported as undelivered before we could write that it was accepted."""
+    found = session.exec(
+        select(OutboundMessage.plan_item_id).where(
+            col(OutboundMessage.plan_item_id).in_(plan_item_ids),
+            OutboundMessage.kind == "check_in",
+            col(OutboundMessage.status).in_(("accepted", "sent", "delivered")),
+        )
+    )
+    return [item_id for item_id in found if item_id]
 
 
 def open_questions(session: Session, runtime: Runtime, plan_item_ids: Sequence[str], now: datetime) -> None:

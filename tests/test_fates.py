@@ -18,7 +18,7 @@ def test_on_the_first_days_an_undeliverable_text_is_a_call_by_next_morning(
     enroll(runtime, days=days)
     planned = next(m for m in rows(runtime, OutboundMessage) if m.to_phone == ANA and m.status == "planned")
     with session_on(runtime.engine) as session:
-        fates.fail(session, runtime, session.get_one(OutboundMessage, planned.id), "30003", clock())
+        fates.fail(session, runtime, session.get_one(OutboundMessage, planned.id), "30008", clock())
         session.commit()
     row = the_escalation(runtime)
     assert (row.reason, row.urgency) == ("undeliverable", urgency)

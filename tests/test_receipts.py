@@ -105,7 +105,7 @@ def test_an_unheard_of_state_is_counted_and_changes_nothing(
     assert only_row(runtime).status == "claimed"
 
 
-@pytest.mark.parametrize(("code", "mark"), [("30005", True), ("30006", True), ("30003", False)])
+@pytest.mark.parametrize(("code", "mark"), [("30005", True), ("30006", True), ("30008", False)])
 def test_an_undelivered_text_becomes_a_task_that_says_why(
     runtime: Runtime, claimed: claims.Claimed, code: str, mark: bool
 ) -> None:

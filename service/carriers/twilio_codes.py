@@ -2,7 +2,8 @@
 
 ``lasting``: ``never`` - this text to this phone can never work; ``later`` - the phone or network may recover;
 ``setting`` - our account or number is set up wrongly: nobody's text gets out until a person mends it.
-``mark``: what we remember about the phone. A code that is not here fails safely: not repeated, a task for the
+``mark``: what we remember about the phone. ``try_again``: the carrier is sure that the text did not arrive,
+and the next one may: it is sent once more. A code that is not here fails safely: not repeated, a task for the
 team, and a loud line in the log.
 """
 
@@ -22,10 +23,13 @@ class CarrierCode:
     lasting: Lasting
     mark: Mark = ""
     known: bool = True
+    try_again: bool = False
 
 
-def _row(code: int, meaning: str, lasting: Lasting, mark: Mark = "") -> CarrierCode:
-    return CarrierCode(str(code), meaning, lasting, mark)
+def _row(
+    code: int, meaning: str, lasting: Lasting, mark: Mark = "", *, try_again: bool = False
+) -> CarrierCode:
+    return CarrierCode(str(code), meaning, lasting, mark, try_again=try_again)
 
 
 CODES = {
@@ -40,7 +44,7 @@ CODES = {
         _row(21635, "the phone is a landline and cannot receive texts", "never", "unreachable"),
         _row(30005, "the phone number does not exist any more", "never", "unreachable"),
         _row(30006, "the phone is a landline or its carrier cannot be reached", "never", "unreachable"),
-        _row(30003, "the phone is switched off or out of reach", "later"),
+        _row(30003, "the phone is switched off or out of reach", "later", try_again=True),
         _row(30004, "the phone's carrier blocked the text", "never"),
         _row(30007, "the text was filtered as unwanted by a carrier", "never"),
         _row(30008, "the text was not delivered, the carrier gave no reason", "later"),
