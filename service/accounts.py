@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 
 from service import audit
 from service.member_links import end_links, use_link
-from service.models import ROLES, Member, OnCallShift
+from service.models import ROLES, Member, OnCallShift, TeamMember
 from service.passwords import AccountError, hash_password
 from service.sessions import (
     ABSOLUTE,
@@ -71,9 +71,11 @@ def add_member(
     phone: str | None = None,
     password: str | None = None,
     on_call: int | None = None,
+    team_id: str | None = None,
     actor: str = audit.SYSTEM,
 ) -> Member:
-    """Create a member and commit. ``phone`` is E.164; ``on_call`` 1: holds that tier around the clock.
+    """Create a member and commit. ``phone`` is E.164; ``on_call`` 1: holds that tier around the clock;
+    ``team_id``: works in this care team only, from the first moment, else in the one that catches all.
 
     Raises AccountError naming the field. Without a password the member signs in by ``password_link``.
     """
@@ -102,9 +104,11 @@ def add_member(
         session.add(
             OnCallShift(member_id=member.id, tier=on_call, starts_at=now, created_by=actor, created_at=now)
         )
+    if team_id is not None:
+        session.add(TeamMember(team_id=team_id, member_id=member.id))
     audit.record(
         session, now=now, actor=actor, action="add member", subject_kind="member", subject_id=member.id,
-        detail={"role": role},
+        detail={"role": role} | ({"team": team_id} if team_id else {}),
     )  # fmt: skip
     session.commit()
     return member

@@ -213,7 +213,7 @@ def member_add(
     from service.accounts import AccountError, add_member
     from service.db import session_on
     from service.serving import prepare_database
-    from service.teams import TeamError, join, team_named
+    from service.teams import TeamError, team_named
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _asked_password()
     with running(needs_key=False) as runtime:
@@ -221,7 +221,7 @@ def member_add(
         with session_on(runtime.engine) as session:
             try:
                 works_in = team_named(session, team) if team else None
-                added = add_member(
+                add_member(
                     session,
                     now=runtime.clock(),
                     email=email,
@@ -230,11 +230,8 @@ def member_add(
                     phone=phone,
                     password=password,
                     on_call=on_call,
+                    team_id=works_in.id if works_in else None,
                 )
-                if works_in is not None:
-                    join(
-                        session, now=runtime.clock(), member=added, team_id=works_in.id, actor="command line"
-                    )
             except TeamError as error:
                 raise fail(f"--team {error}") from error
             except AccountError as error:

@@ -89,12 +89,6 @@ def set_members(
     return list(people)
 
 
-def join(session: Session, *, now: datetime, member: Member, team_id: str, actor: str) -> None:
-    """Put a new member into one team and no other."""
-    _write(session, member.id, {team_id})
-    _recorded(session, now, actor, "change team", team_id, members=[member.id])
-
-
 def _write(session: Session, member_id: str, team_ids: set[str] | frozenset[str]) -> None:
     session.exec(delete(TeamMember).where(col(TeamMember.member_id) == member_id))
     session.add_all(TeamMember(team_id=team_id, member_id=member_id) for team_id in sorted(team_ids))

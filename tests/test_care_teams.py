@@ -69,6 +69,22 @@ def test_teams_are_made_named_and_filled_by_an_admin(runtime: Runtime) -> None:
     assert done == {"add team", "change team", "rename team"}
 
 
+def test_an_admin_invites_into_a_team(runtime: Runtime) -> None:
+    ada = browser_of(runtime, "Ada Admin", role="admin")
+    new = {"name": "Nia New", "email": "nia@clinic.example", "role": "nurse"}
+    assert "Care team" not in words_of(ada.text("/members")), "a site with one team never speaks of teams"
+    assert ada.post("/teams", name="Pain Clinic").status_code == 303
+    (team,) = rows(runtime, Team, Team.name == "Pain Clinic")
+    refused = ada.post("/members", **new, team="f" * 32)
+    assert refused.status_code == 422 and "is not one of the teams" in words_of(refused.text)
+    assert not rows(runtime, Member, Member.name == "Nia New")
+    assert "/sign-in/new/" in ada.post("/members", **new, team=team.id).text
+    (nia,) = rows(runtime, Member, Member.name == "Nia New")
+    assert works_in(runtime, nia) == {team.id}, "never, not for a moment, in the team that sees the rest"
+    seen = words_of(ada.text("/members"))
+    assert "nia@clinic.example Nurse Pain Clinic" in seen, seen
+
+
 def test_a_team_is_ended_only_when_nobody_depends_on_it(runtime: Runtime) -> None:
     clinic = two_teams(runtime)
     ada = browser_of(runtime, "Ada Admin", role="admin")

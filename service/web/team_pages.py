@@ -10,9 +10,10 @@ from sqlmodel import select
 
 from service import accounts, member_links, oncall, oncall_week
 from service.db import session_on
-from service.models import ROLES, Member, MemberSession, OnCallShift
+from service.models import DEFAULT_TEAM, ROLES, Member, MemberSession, OnCallShift
 from service.phones import PhoneError, parse_phone
-from service.sight import EVERYTHING, teams_in_sight
+from service.sight import EVERYTHING, roster, teams_in_sight
+from service.teams import TeamError, team_named
 from service.web import on_call_week
 from service.web.doors import Administering, Caring, Desk, PageRoute, SignedIn, peoples_clock
 from service.web.member_page import another, the_member
@@ -153,6 +154,7 @@ def _members(
 ) -> Response:
     if link:
         desk.look_again()
+    people = roster(desk.session) if desk.has_teams else None
     everyone = desk.session.exec(select(Member).order_by(Member.name)).all()
     seen = desk.session.exec(select(MemberSession.member_id, MemberSession.seen_at)).all()
     last: dict[str, datetime] = {}
@@ -160,7 +162,8 @@ def _members(
         last[member_id] = max(at, last.get(member_id, at))
     return desk.page(
         "members.html", status=status, everyone=everyone, last=last, roles=ROLES, faults=faults or {},
-        typed=desk.form, link=link, whose=whose,
+        typed=desk.form, link=link, whose=whose, people=people, default_team=DEFAULT_TEAM,
+        teams=teams_in_sight(desk.session, EVERYTHING) if people else [],
         pending=member_links.pending_links(desk.session, peoples_clock(desk.runtime)),
     )  # fmt: skip
 
@@ -177,13 +180,18 @@ def add_member(desk: Administering) -> Response:
         return _members(desk, status=422, faults=faults)
     with session_on(desk.runtime.engine) as session:
         try:
+            wanted = desk.text("team", 40)
+            team = team_named(session, wanted) if wanted else None
             made = accounts.add_member(
                 session, now=desk.now, email=desk.text("email", 254), name=desk.text("name", 80),
                 role=desk.text("role", 12), phone=phone or None, actor=desk.member.email,
+                team_id=team.id if team else None,
             )  # fmt: skip
         except accounts.AccountError as error:
             session.rollback()
             return _members(desk, status=422, faults={error.field: desk.t(str(error))})
+        except TeamError as error:
+            return _members(desk, status=422, faults={"team": str(error)})
     return _members(desk, link=_link(desk, made), whose=made.name)
 
 
