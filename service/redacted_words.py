@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from service.models import (
+    Enrollment,
     Escalation,
     EscalationEvent,
     IdempotencyKey,
@@ -44,10 +45,13 @@ def clear_assessments(session: Session, reply: Reply, body: str) -> set[Cleared]
         cleared |= set(found)
         row.findings = _without(row.findings, found)
         row.weighed = [one for one in row.weighed if not mine and not _overlap(str(one.get("words")), body)]
+        score = (row.answer or {}).get("kind") == "score"
         if mine:
             row.answer = None
             _clear_answer(session, row.plan_item_id)
         session.add(row)
+        if mine and score:
+            _score_before(session, row.enrollment_id)
     return cleared
 
 
@@ -56,6 +60,23 @@ def _clear_answer(session: Session, plan_item_id: str | None) -> None:
     if item is not None:
         item.answer = None
         session.add(item)
+
+
+def _score_before(session: Session, enrollment_id: str | None) -> None:
+    """The last pain score again is the last one that stands: a rise is not measured from a stranger's."""
+    course = session.get(Enrollment, enrollment_id) if enrollment_id else None
+    if course is None:
+        return
+    session.flush()
+    newest_first = (
+        select(StoredAssessment.answer)
+        .where(StoredAssessment.enrollment_id == course.id, col(StoredAssessment.answer).is_not(None))
+        .order_by(col(StoredAssessment.at).desc(), col(StoredAssessment.id).desc())
+    )
+    answers = (answer for answer in session.exec(newest_first) if answer and answer.get("kind") == "score")
+    last = next(answers, None)
+    course.last_score = float(last["value"]) if last else None
+    session.add(course)
 
 
 def _key(finding: dict[str, Any]) -> Cleared:

@@ -14,6 +14,7 @@ from service.db import reading, session_on
 from service.models import (
     AuditEvent,
     CarrierRedaction,
+    Enrollment,
     IdempotencyKey,
     OutboundMessage,
     Redaction,
@@ -130,6 +131,17 @@ def test_a_score_of_somebody_else_leaves_the_plot(runtime: Runtime) -> None:
     assert clinic.assessments(runtime, reply)[0].answer is None
     (after,) = [one for one in clinic.rows(runtime, type(item)) if one.id == item.id]
     assert after.answer is None and after.status == "answered"
+
+
+def test_a_rise_is_not_measured_from_a_redacted_score(runtime: Runtime, clock: SetClock) -> None:
+    course = clinic.enroll(runtime)
+    for score in ("2", "9"):
+        clinic.asked(runtime, course, "pain")
+        reply = clinic.text(runtime, clinic.ANA, score)
+        assert clinic.rows(runtime, Enrollment)[0].last_score == float(score)
+        clock.advance(hours=3)
+    redact(runtime, reply)
+    assert clinic.rows(runtime, Enrollment)[0].last_score == 2.0
 
 
 def test_both_patients_of_a_shared_phone_lose_it(runtime: Runtime) -> None:
