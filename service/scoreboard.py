@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, case
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, or_, select
 
 from messages.site import Site
 from service.models import Enrollment, Escalation, OutboundMessage, PlanItem, Reply
@@ -106,6 +106,17 @@ def _silent(session: Session, sight: Sight, since: datetime) -> tuple[tuple[str,
         .group_by(PlanItem.silence_cause)
     ).all()
     return tuple(sorted(((cause or "ignored", count) for cause, count in rows), key=lambda row: -row[1]))
+
+
+def silent_courses(cause: str, now: datetime) -> ColumnElement[bool]:
+    """The condition on ``Enrollment``: a question of the scoreboard's days stayed silent for this cause."""
+    why = col(PlanItem.silence_cause)
+    silent = select(PlanItem.enrollment_id).where(
+        PlanItem.status == "silent",
+        PlanItem.due_at >= now - SPAN,
+        or_(why == cause, why.is_(None)) if cause == "ignored" else why == cause,
+    )
+    return col(Enrollment.id).in_(silent)
 
 
 def _of_items(sight: Sight) -> ColumnElement[bool]:

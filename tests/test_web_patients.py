@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 from service.db import session_on
-from service.models import Enrollment, OutboundMessage, Patient
+from service.models import Enrollment, OutboundMessage, Patient, PlanItem
 from service.runtime import Runtime
 from tests.clinic import ANA, BEN, asked, enroll, rows, text
 from tests.conftest import SetClock
@@ -26,6 +26,25 @@ def test_the_list_finds_people_and_shows_the_newest_first(runtime: Runtime, cloc
     assert "Nobody found" in words_of(kim.text("/patients?q=be")), "only whole words are found"
     assert "Ana Doe" in words_of(kim.text(f"/patients?q={ANA[-4:]}"))
     assert kim.get("/patients?cursor=Ana Doe").status_code == 404
+
+
+def test_the_silent_are_listed_by_cause(runtime: Runtime):
+    """From the scoreboard's count to the people behind it."""
+    ana, ben = enroll(runtime), enroll(runtime, BEN, "Ben Roe")
+    for course, cause in ((ana, "landline"), (ben, None)):
+        item = asked(runtime, course, "pain")
+        with session_on(runtime.engine) as session:
+            row = session.get_one(PlanItem, item.id)
+            row.status, row.silence_cause = "silent", cause
+            session.commit()
+    kim = browser_of(runtime)
+    counts = kim.text("/scoreboard")
+    for cause, there, elsewhere in (("landline", "Ana Doe", "Ben Roe"), ("ignored", "Ben Roe", "Ana Doe")):
+        assert f'href="/patients?status=all&amp;silent={cause}"' in counts
+        seen = words_of(kim.text(f"/patients?status=all&silent={cause}"))
+        assert there in seen and elsewhere not in seen and "Show everybody" in seen
+    assert "Nobody found" in words_of(kim.text("/patients?status=all&silent=opted_out"))
+    assert kim.get("/patients?silent=made-up").status_code == 404
 
 
 def test_long_lists_come_in_pages_without_a_name_in_the_address(runtime: Runtime, clock: SetClock):

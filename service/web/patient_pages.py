@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, or_, select
 
 from service import cursors, enrollments, legal_holds, member_texts, patient_search
 from service.db import session_on
 from service.enrollment_request import EnrollmentFaults, moment
 from service.models import Enrollment, Escalation, Patient, PhoneState
+from service.scoreboard import silent_courses
 from service.sight import Sight
 from service.web import guidance, queue_rows, talk
 from service.web.doors import Caring, Desk, PageRoute, SignedIn
@@ -25,6 +27,7 @@ from service.web.trends import Trends, trends
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 PER_PAGE = 50
+SILENCES = ("ignored", "undelivered", "landline", "opted_out", "unconfirmed", "our_fault")
 DONE = {
     "text": "The text is on its way.",
     "pause": "Check-ins wait until they are resumed.",
@@ -45,10 +48,16 @@ def patients(
     status: Annotated[str, Query(max_length=12)] = "active",
     cursor: Annotated[str, Query(max_length=300)] = "",
     team: Annotated[str, Query(max_length=32)] = "",
+    silent: Annotated[str, Query(max_length=12)] = "",
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    """Patients, those who came last first, with their newest course and whether something is open."""
-    found = _listed(desk.session, narrowed(desk, team), q, status, cursor)
+    """Patients, those who came last first, with their newest course and whether something is open.
+
+    ``silent``: only those with a question of the last thirty days that stayed silent for this cause."""
+    if silent and silent not in SILENCES:
+        raise HTTPException(404)
+    seen = silent_courses(silent, desk.now) if silent else true()
+    found = _listed(desk.session, narrowed(desk, team), q, status, cursor, seen)
     last = found[PER_PAGE - 1][0] if len(found) > PER_PAGE else None
     more = cursors.make(last.created_at, last.id) if last else None
     found = found[:PER_PAGE]
@@ -68,13 +77,16 @@ def patients(
     }
     return desk.page(
         "patients.html", found=found, worst=worst, days=days, q=q, state=status, more=more, cursor=cursor,
-        team=team, teams=teams_to_choose(desk), badges=team_badges(desk), done=DONE.get(done, ""),
+        silent=silent, team=team, teams=teams_to_choose(desk), badges=team_badges(desk),
+        done=DONE.get(done, ""),
     )  # fmt: skip
 
 
-def _listed(session: Session, sight: Sight, q: str, status: str, cursor: str) -> list[Any]:
+def _listed(
+    session: Session, sight: Sight, q: str, status: str, cursor: str, fitting: ColumnElement[bool]
+) -> list[Any]:
     query = select(Patient, Enrollment).outerjoin(Enrollment, col(Enrollment.patient_id) == Patient.id)
-    query = query.where(sight.of_patients())
+    query = query.where(sight.of_patients(), fitting)
     if status == "active":
         query = query.where(col(Enrollment.status).in_(("active", "paused")))
     elif status in ("completed", "withdrawn", "paused"):
