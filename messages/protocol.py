@@ -63,6 +63,19 @@ def parse(text: str, filename: str, site: Site) -> Protocol:
     return Protocol(**read_protocol(text, filename, site), digest=digest, source_text=text)
 
 
+# Each file's protocol as it was read last. Neither a protocol nor a site can change, so whoever loads the
+# same text for the same site again gets the same one; only changed text or values are read anew.
+_read_last: dict[str, tuple[str, Site, Protocol]] = {}
+
+
+def _parse_once(text: str, filename: str, site: Site) -> Protocol:
+    last = _read_last.get(filename)
+    if last is None or last[:2] != (text, site):
+        last = (text, site, parse(text, filename, site))
+        _read_last[filename] = last
+    return last[2]
+
+
 def load(folders: Sequence[Path], site: Site) -> dict[str, Protocol]:
     """The built-in protocols and those of ``folders``, by name.
 
@@ -74,7 +87,7 @@ def load(folders: Sequence[Path], site: Site) -> dict[str, Protocol]:
         if not folder.is_dir():
             raise ProtocolError(f"{folder}: there is no such folder of protocols; create it or name another")
         for path in sorted(folder.glob("*.toml")):
-            protocol = parse(_read(path), str(path), site)
+            protocol = _parse_once(_read(path), str(path), site)
             earlier = protocols.get(protocol.name)
             if earlier and earlier.digest != protocol.digest and earlier.version >= protocol.version:
                 raise ProtocolError(

@@ -24,9 +24,10 @@ def check_rules(
 ) -> None:
     """Raises ``ProtocolError`` for the first rule the check-ins break."""
     known = by_key(check_ins)
+    filled = {language: fillings(site, language) for language in LANGUAGES}
     for number, check_in in enumerate(check_ins):
         _check_references(file, check_in, by_key(check_ins[:number]), known)
-        _check_texts(file, check_in, site)
+        _check_texts(file, check_in, filled)
     if anchor == "procedure":
         for check_in in check_ins:
             if check_in.timing.home_first or check_in.timing.with_welcome:
@@ -34,7 +35,7 @@ def check_rules(
                 raise file.fault(reason, check_in.line)
     _check_followers(file, check_ins)
     _check_times(file, gap, check_ins, known)
-    _check_safety(file, check_ins, known, site)
+    _check_safety(file, check_ins, known, filled)
 
 
 def _check_references(
@@ -55,6 +56,9 @@ def _check_references(
             raise file.fault(reason, check_in.line)
 
 
+Fillings = Mapping[str, list[dict[str, str]]]
+
+
 def fillings(site: Site, language: str) -> list[dict[str, str]]:
     """What the texts are filled with to be checked: the site's own name and number, and long but real
     ones."""
@@ -62,22 +66,21 @@ def fillings(site: Site, language: str) -> list[dict[str, str]]:
     return [site_values(one, language, follow_up_on=date(2027, 12, 28)) for one in (site, long)]
 
 
-def _check_texts(file: TomlFile, check_in: CheckIn, site: Site) -> None:
+def _check_texts(file: TomlFile, check_in: CheckIn, filled: Fillings) -> None:
     visit_known = check_in.timing.before_visit is not None
     for texts in (check_in.texts, check_in.reminder_texts or {}):
         for language, text in texts.items():
             where = f"check-in {check_in.key!r}, {language}"
-            for values in fillings(site, language):
-                if not visit_known:
-                    values.pop("visit")
+            for values in filled[language]:
+                known = {name: value for name, value in values.items() if visit_known or name != "visit"}
                 try:
-                    filled = sanitise(render(text, values))
+                    sent = sanitise(render(text, known))
                 except WordingError as fault:
                     raise file.fault(f"{where}: {fault}", _line_of_text(file, check_in, text)) from None
-                if segments(filled) > LONGEST_SEGMENTS:
+                if segments(sent) > LONGEST_SEGMENTS:
                     reason = (
-                        f"{where}: {len(filled)} characters with {values['clinic']!r} and "
-                        f"{values['phone']!r} make {segments(filled)} segments, over "
+                        f"{where}: {len(sent)} characters with {values['clinic']!r} and "
+                        f"{values['phone']!r} make {segments(sent)} segments, over "
                         f"{LONGEST_SEGMENTS}: shorten the text, or the clinic's name"
                     )
                     raise file.fault(reason, _line_of_text(file, check_in, text))
@@ -153,7 +156,7 @@ def day_of(check_in: CheckIn, known: Mapping[str, CheckIn]) -> int | None:
 
 
 def _check_safety(
-    file: TomlFile, check_ins: tuple[CheckIn, ...], known: Mapping[str, CheckIn], site: Site
+    file: TomlFile, check_ins: tuple[CheckIn, ...], known: Mapping[str, CheckIn], filled: Fillings
 ) -> None:
     """The welcome and the red-flag questions of days 0 to 3 name 911, every day with questions opens with a
     red-flag question, and every such day names 911 at least once."""
@@ -162,7 +165,7 @@ def _check_safety(
         day = day_of(check_in, known)
         early = check_in.asks == "symptoms" and day is not None and day <= _EVERY_DAY_UNTIL
         if check_in.timing.at_enrollment or check_in.asks == "welcome" or early:
-            _needs_911(file, check_in, site)
+            _needs_911(file, check_in, filled)
         if day is not None:
             days[day].append(check_in)
     for day, on_day in sorted(days.items()):
@@ -174,20 +177,18 @@ def _check_safety(
                 "the first question of a day must ask for symptoms"
             )
             raise file.fault(reason, questions[0].line)
-        if questions and not any(_names_911(each, site) for each in on_day):
+        if questions and not any(_names_911(each, filled) for each in on_day):
             raise file.fault(f"day {day} has no text with the safety line (911)", questions[0].line)
 
 
-def _names_911(check_in: CheckIn, site: Site) -> bool:
-    return all(
-        "911" in render(check_in.texts[language], fillings(site, language)[0]) for language in LANGUAGES
-    )
+def _names_911(check_in: CheckIn, filled: Fillings) -> bool:
+    return all("911" in render(check_in.texts[language], filled[language][0]) for language in LANGUAGES)
 
 
-def _needs_911(file: TomlFile, check_in: CheckIn, site: Site) -> None:
+def _needs_911(file: TomlFile, check_in: CheckIn, filled: Fillings) -> None:
     for texts in (check_in.texts, check_in.reminder_texts or {}):
         for language, text in texts.items():
-            if "911" not in render(text, fillings(site, language)[0]):
+            if "911" not in render(text, filled[language][0]):
                 reason = (
                     f"check-in {check_in.key!r}, {language}: the safety line is missing; put $safety into it"
                 )

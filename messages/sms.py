@@ -12,6 +12,7 @@ _BASIC = frozenset(
 )
 _ESCAPED = frozenset("\f^{}\\[~]|€")  # each takes two places: an escape and itself
 
+_GSM_7 = re.compile(f"[{re.escape(''.join(sorted(_BASIC | _ESCAPED)))}]*")
 _AS_IS = re.compile(f"[{re.escape(''.join(sorted((_BASIC | _ESCAPED) - {chr(12)})))}]*")
 
 _STRAIGHT = str.maketrans({
@@ -52,7 +53,7 @@ def _plain(sign: str) -> str:
 
 def encoding(text: str) -> str:
     """``"GSM-7"`` when every character is in its table, else ``"UCS-2"``."""
-    return GSM_7 if all(sign in _BASIC or sign in _ESCAPED for sign in text) else UCS_2
+    return GSM_7 if _GSM_7.fullmatch(text) else UCS_2
 
 
 def segments(text: str) -> int:
