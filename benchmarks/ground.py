@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import psycopg
 
 from service.db import make_engine, upgrade
-from tests.conftest import free_port, postgres_binaries
+from tests.databases import free_port, postgres_binaries
 
 SECRET = "0123456789abcdef" * 4
 REPOSITORY = Path(__file__).parent.parent

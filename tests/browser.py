@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from service.app import create_app
 from service.runtime import Runtime, make_runtime
-from tests.conftest import SetClock, free_port, settings_for
+from tests.conftest import SetClock, settings_for
+from tests.databases import free_port
 from tests.web_clinic import browser_of
 
 ARGUMENTS = [

@@ -14,7 +14,8 @@ from service import accounts
 from service.app import create_app
 from service.runtime import Runtime, make_runtime
 from service.web import few_at_once
-from tests.conftest import SetClock, free_port, settings_for
+from tests.conftest import SetClock, settings_for
+from tests.databases import free_port
 
 
 class SlowDoor:

@@ -9,7 +9,7 @@ from service.runtime import Runtime
 from service.web.figures import COSTLY, LASTS, Figures
 from tests.browser import serve
 from tests.clinic import ANA, enroll, text
-from tests.conftest import free_port
+from tests.databases import free_port
 from tests.web_clinic import RED_FLAG, browser_of
 
 AT_ONCE = 60  # three times the connections of a process
