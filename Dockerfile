@@ -5,6 +5,8 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 # pg_dump and pg_restore for aftercare backup: Debian's client is of the same version as the database's image.
+# The major version is pinned by the package's name; within it Debian's security updates are wanted.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql-client-17 \
     && rm -rf /var/lib/apt/lists/*
