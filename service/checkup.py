@@ -3,30 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
 from messages.protocol import ProtocolError
 from messages.site import SiteError
-from service import checkup_keys, marks, oncall, teams
-from service.carriers import CarrierError
-from service.db import current_revision, newest_revision, reading
+from service import checkup_carrier, checkup_database, checkup_keys, marks, oncall, site_versions, teams
+from service.db import reading
 from service.enrollments import running_count
-from service.models import Mark, Member
+from service.models import Member
 from service.page_answers import blocked_members
 from service.readiness import TICKED_WITHIN, last_tick, reasons_not_ready
 from service.runtime import Clock, Runtime, make_runtime
+from service.seals import NoIndexKey
 from service.settings import Settings, SettingsError, load_settings, require_secret_key
 from service.sight import EVERYTHING, has_one_team, teams_in_sight
 
-MOST_SKEW = timedelta(seconds=5)
 LOOK_AHEAD = timedelta(days=7)
-REFUSALS_MATTER_FOR = timedelta(hours=24)
-REFUSED_CREDENTIALS = "20003"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,10 @@ def check_everything(settings: Settings | None = None, clock: Clock | None = Non
     try:
         settings = settings or load_settings()
         runtime = make_runtime(settings, clock)
-    except (SettingsError, SiteError, ProtocolError) as error:
+    except ProtocolError as error:
+        theirs = settings is not None and settings.protocols and str(settings.protocols) in str(error)
+        return [Finding(True, f"AFTERCARE_PROTOCOLS: {error}." if theirs else str(error))]
+    except (SettingsError, SiteError) as error:
         return [Finding(True, str(error))]
     try:
         return list(_findings(runtime))
@@ -72,19 +69,44 @@ def check_ticks(settings: Settings | None = None, clock: Clock | None = None) ->
 
 
 def _findings(runtime: Runtime) -> Iterator[Finding]:
-    yield from _settings(runtime)
     is_there = True
-    for finding in _database(runtime):
-        is_there = is_there and not finding.is_fault and "not there yet" not in finding.said
-        yield finding
-    yield from _carrier(runtime)
-    if is_there:
+    database = []
+    for is_fault, said in checkup_database.findings(runtime):
+        is_there = is_there and not is_fault and "not there yet" not in said
+        database.append(Finding(is_fault, said))
+    if is_there:  # first: from here on the clinic's own values hold
+        database += _stored_settings(runtime)
+    yield from _settings(runtime)
+    yield from database
+    yield from (Finding(*found) for found in checkup_carrier.findings(runtime))
+    if not is_there:
+        return
+    try:
+        yield from (Finding(*found) for found in checkup_database.clock_findings(runtime))
         with reading(runtime.engine) as session:
             keys = checkup_keys.findings(session, runtime.settings.keyring)
             yield from (Finding(is_fault, said) for is_fault, said in keys)
             yield from _people(session, runtime)
-            yield from _webhooks(session, runtime.clock())
+            refused = checkup_carrier.refused_webhooks(session, runtime.clock())
+            yield from (Finding(*found) for found in refused)
             yield from _running(session, runtime)
+    except NoIndexKey as error:
+        yield Finding(True, f"{error} Put back the keys this database was sealed with.")
+    except SQLAlchemyError as error:
+        yield Finding(True, checkup_database.unreadable(runtime, error))
+
+
+def _stored_settings(runtime: Runtime) -> Iterator[Finding]:
+    """The clinic's values as an admin changed them: from here on they are in force, as in every process."""
+    try:
+        why = site_versions.unusable(runtime)
+    except SQLAlchemyError:
+        return  # said elsewhere
+    if why is None:
+        site_versions.refresh(runtime)
+        return
+    said = f"The clinic settings an admin stored cannot be used, those of the site file hold instead: {why} "
+    yield Finding(True, f"{said}Mend AFTERCARE_SITE or the protocol it names, or change the values again.")
 
 
 def _settings(runtime: Runtime) -> Iterator[Finding]:
@@ -96,94 +118,6 @@ def _settings(runtime: Runtime) -> Iterator[Finding]:
         yield Finding(True, str(error))
     if not runtime.settings.is_https and runtime.settings.carrier == "twilio":
         yield Finding(False, "The public address is not https: good for rehearsals on this machine only.")
-
-
-def _database(runtime: Runtime) -> Iterator[Finding]:
-    """Reachable, at the right revision, and its clock is ours. An SQLite file is not made by looking."""
-    if runtime.engine.dialect.name == "sqlite":
-        path = Path(runtime.engine.url.database or "")
-        if not path.exists():
-            if path.absolute().parent.is_dir():
-                yield Finding(False, "The database is not there yet: the first start makes it.")
-            else:
-                said = (
-                    f"The folder {path.absolute().parent} of AFTERCARE_DATABASE_URL does not exist: make it."
-                )
-                yield Finding(True, said)
-            return
-    try:
-        revision = current_revision(runtime.engine)
-        database_now = _database_clock(runtime)
-    except SQLAlchemyError as error:
-        said = (
-            f"The database cannot be reached ({type(error).__name__}): start it, or correct name, password, "
-            "host and port in AFTERCARE_DATABASE_URL."
-        )
-        yield Finding(True, said)
-        return
-    if revision is None:
-        yield Finding(False, "The database is not there yet: it is empty, the first start makes the tables.")
-    elif revision != newest_revision():
-        said = f"The database is at revision {revision}, this version needs {newest_revision()}: "
-        yield Finding(True, said + "make a backup, then run: aftercare db upgrade.")
-    else:
-        yield Finding(False, f"The database answers and is at revision {revision}.")
-    if database_now is not None:
-        yield _skew("database", database_now, runtime)
-
-
-def _database_clock(runtime: Runtime) -> datetime | None:
-    """PostgreSQL's own time; an SQLite file has the clock of this machine."""
-    if runtime.engine.dialect.name != "postgresql":
-        return None
-    with runtime.engine.connect() as connection:
-        found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-    return found
-
-
-def _skew(whose: str, their_now: datetime, runtime: Runtime) -> Finding:
-    ours = runtime.clock() - timedelta(seconds=runtime.settings.clock_offset)
-    apart = abs(ours - their_now)
-    if apart <= MOST_SKEW:
-        return Finding(False, f"This machine's clock agrees with that of the {whose}.")
-    said = f"This machine's clock and that of the {whose} are {round(apart.total_seconds())} s apart: "
-    return Finding(True, said + "switch on time synchronisation (NTP) on both machines.")
-
-
-def _carrier(runtime: Runtime) -> Iterator[Finding]:
-    """Whether Twilio knows us, and whether it would bring replies here."""
-    if runtime.settings.carrier != "twilio":
-        yield Finding(False, "The carrier is the simulator: no text leaves this machine.")
-        return
-    carrier: Any = runtime.carrier
-    try:
-        their_now = carrier.check_access()
-    except CarrierError as error:
-        yield Finding(True, _refused(error))
-        return
-    yield Finding(False, "Twilio accepts our account and token.")
-    yield _skew("carrier", their_now, runtime)
-    try:
-        faults = carrier.webhook_faults(runtime.settings.public_url)
-    except CarrierError as error:
-        yield Finding(True, f"Twilio's configuration cannot be read: {error}.")
-        return
-    for fault in faults:
-        yield Finding(True, f"At Twilio, {fault}.")
-    if not faults:
-        yield Finding(False, "Twilio brings incoming texts to our address.")
-
-
-def _refused(error: CarrierError) -> str:
-    if error.code == REFUSED_CREDENTIALS:
-        return (
-            "Twilio refuses our credentials: correct AFTERCARE_TWILIO_ACCOUNT_SID and "
-            "AFTERCARE_TWILIO_AUTH_TOKEN (Twilio's console shows both)."
-        )
-    return (
-        f"Twilio cannot be asked: {error}. Check this machine's way to the internet and, when it is set, "
-        "AFTERCARE_TWILIO_API_URL."
-    )
 
 
 def _people(session: Session, runtime: Runtime) -> Iterator[Finding]:
@@ -222,19 +156,6 @@ def _gaps_of_teams(session: Session, runtime: Runtime, now: datetime) -> Iterato
             yield Finding(True, f"{said}: add a shift on the page On call.")
     if not found:
         yield Finding(False, "In every team somebody is on call at every hour of the next 7 days.")
-
-
-def _webhooks(session: Session, now: datetime) -> Iterator[Finding]:
-    """Refused webhooks: a mis-set proxy turns every red flag into a 403."""
-    for mark in session.exec(select(Mark).order_by(Mark.name)):
-        kind, _, why = mark.name.partition(":")
-        if kind == "refused" and now - mark.at <= REFUSALS_MATTER_FOR:
-            last = f"last at {mark.at:%Y-%m-%d %H:%M} UTC, {mark.count} in all"
-            mend = (
-                "AFTERCARE_PUBLIC_URL must be the address set at Twilio, and AFTERCARE_TWILIO_AUTH_TOKEN the "
-                "current token."
-            )
-            yield Finding(True, f"Webhook requests were refused ({why}), {last}: {mend}")
 
 
 def _running(session: Session, runtime: Runtime) -> Iterator[Finding]:

@@ -46,8 +46,11 @@ def fail(message: object) -> typer.Exit:
 @contextmanager
 def running(needs_key: bool = True) -> Iterator["Runtime"]:
     """The runtime of the settings, closed at the end. Settings that do not hold end the command."""
+    from sqlalchemy.exc import OperationalError
+
     from messages.protocol import ProtocolError
     from messages.site import SiteError
+    from service.db import out_of_reach
     from service.logs import start_logging
     from service.planning import ProtocolChanged
     from service.runtime import make_runtime
@@ -65,6 +68,8 @@ def running(needs_key: bool = True) -> Iterator["Runtime"]:
         yield runtime
     except (SettingsError, ProtocolChanged) as error:
         raise fail(error) from error
+    except OperationalError as error:
+        raise fail(out_of_reach(runtime.engine, error)) from error
     finally:
         runtime.close()
 

@@ -150,6 +150,25 @@ def newest_revision() -> str | None:
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
+def knows_revision(revision: str) -> bool:
+    """Whether this code has that revision; else a newer version used the database."""
+    return any(known.revision == revision for known in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
+def out_of_reach(engine: Engine, error: Exception) -> str:
+    """What to say and do when the database cannot be used at all. Names no password."""
+    if engine.dialect.name == "sqlite":
+        return (
+            f"The database file {engine.url.database} cannot be used ({type(error).__name__}): is it the one "
+            "AFTERCARE_DATABASE_URL should name? If it is damaged, restore a backup: aftercare restore FILE "
+            "--replace."
+        )
+    return (
+        f"The database cannot be reached ({type(error).__name__}): start it, or correct name, password, "
+        "host and port in AFTERCARE_DATABASE_URL."
+    )
+
+
 def current_revision(engine: Engine) -> str | None:
     """The revision the database is at; None for an empty database."""
     with engine.connect() as connection:

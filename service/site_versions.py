@@ -178,6 +178,20 @@ def refresh(runtime: Runtime) -> bool:
     return True
 
 
+def unusable(runtime: Runtime) -> str | None:
+    """Why the stored values cannot be used with today's files, in one sentence; None: they can, or there are
+    none."""
+    with reading(runtime.engine) as session:
+        held = newest(session)
+    if held is None:
+        return None
+    try:
+        load(protocol_folders(runtime.settings), site_with(runtime.settings, held.overrides))
+    except (SiteError, ProtocolError) as error:
+        return str(error)
+    return None
+
+
 def _use(runtime: Runtime, site: Site, protocols: Mapping[str, Protocol], number: int, at: datetime) -> None:
     runtime.site, runtime.protocols = site, protocols
     runtime.site_number, runtime.site_changed_at = number, at

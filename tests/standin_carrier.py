@@ -103,7 +103,8 @@ class StandIn:
     reported after a POST; ``untidy`` repeats and shuffles them. ``outbox``: receipts not delivered yet, for
     tests that post them themselves. ``pictures``: media id to bytes; ``picture_at``: where its address
     redirects to; ``asked_with``: each path asked for a picture, and whether credentials came with it.
-    ``clock``: the carrier's own, which its answers carry.
+    ``clock``: the carrier's own, which its answers carry. ``services``: messaging services; the ids of their
+    ``numbers`` begin with PN.
     """
 
     rates: dict[str, float] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class StandIn:
     slow_seconds: float = 1.0
     retry_after: str = "1"
     number_config: dict[str, Any] = field(default_factory=dict)
+    services: list[dict[str, Any]] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
     picture_at: str = "/_cdn/{id}"
     asked_with: list[tuple[str, bool]] = field(default_factory=list)

@@ -104,10 +104,29 @@ class Handler(BaseHTTPRequestHandler):
             return self._json(200, _media(standin, one[1]))
         if parts.path.endswith("/Messages.json"):
             return self._json(200, standin.page(query))
+        if parts.path.startswith("/v1/Services"):
+            return self._services(parts.path.removeprefix("/v1/Services").strip("/").split("/"))
+        if re.search(r"/IncomingPhoneNumbers/PN\w+\.json", parts.path):
+            return self._json(200, _numbers(standin)["incoming_phone_numbers"][0])
         if parts.path.endswith("/IncomingPhoneNumbers.json"):
-            return self._json(200, _numbers(standin))
+            return self._json(200, _numbers(standin, query))
         if parts.path == f"/2010-04-01/Accounts/{ACCOUNT}.json":
             return self._json(200, {"sid": ACCOUNT, "status": "active", "friendly_name": "stand-in"})
+        return self._json(404, {"code": 20404, "message": "not found", "status": 404})
+
+    def _services(self, path: list[str]) -> None:
+        """Messaging services: all, one, its numbers, or whether a number lies in one."""
+        listed = self.standin.services
+        if path == [""]:
+            return self._json(200, {"services": listed, "meta": {"key": "services"}})
+        found = next((one for one in listed if one["sid"] == path[0]), None)
+        numbers = [{"sid": one} for one in (found or {}).get("numbers", ())]
+        if found is not None and path[1:] == []:
+            return self._json(200, found)
+        if found is not None and path[1:] == ["PhoneNumbers"]:
+            return self._json(200, {"phone_numbers": numbers, "meta": {"key": "phone_numbers"}})
+        if path[-1] in (one["sid"] for one in numbers):
+            return self._json(200, {"sid": path[-1]})
         return self._json(404, {"code": 20404, "message": "not found", "status": 404})
 
     def do_DELETE(self) -> None:
@@ -196,14 +215,15 @@ def _media(standin: "StandIn", sid: str) -> dict[str, Any]:
     return {"media_list": found, "next_page_uri": None, "page": 0, "page_size": 50}
 
 
-def _numbers(standin: "StandIn") -> dict[str, Any]:
+def _numbers(standin: "StandIn", query: dict[str, list[str]] | None = None) -> dict[str, Any]:
     number = {
         "sid": "PN" + "0" * 32,
         "phone_number": NUMBER,
         "sms_url": None,
         "sms_fallback_url": None,
     } | standin.number_config
-    return {"incoming_phone_numbers": [number], "next_page_uri": None, "page": 0, "page_size": 50}
+    found = [number] if not query or query.get("PhoneNumber", [NUMBER]) == [NUMBER] else []
+    return {"incoming_phone_numbers": found, "next_page_uri": None, "page": 0, "page_size": 50}
 
 
 def _counts(standin: "StandIn") -> dict[str, Any]:

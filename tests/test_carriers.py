@@ -9,6 +9,7 @@ import pytest
 from service.carriers import Carrier, CarrierError, Sending
 from service.carriers.simulator import SimulatorCarrier
 from service.carriers.twilio import TwilioCarrier
+from service.carriers.twilio_setup import OVERRIDES
 from service.db import make_engine
 from tests.conftest import SetClock, settings_for
 from tests.standin_carrier import (
@@ -228,10 +229,10 @@ def test_wrong_settings_at_the_carrier_are_named(twilio: TwilioCarrier, standin:
     ours = "https://aftercare.example.test"
     (unset,) = twilio.webhook_faults(ours)
     assert "no address for incoming texts" in unset
-    standin.number_config = {"sms_url": "https://elsewhere.example.test/x"}
+    standin.number_config = {"sms_url": "https://elsewhere.example.test/x#rc=0"}
     assert len(twilio.webhook_faults(ours)) == 3
     standin.number_config = {
-        "sms_url": f"{ours}/twilio/inbound#rc=5&rp=all",
+        "sms_url": f"{ours}/twilio/inbound{OVERRIDES}",
         "sms_fallback_url": "https://fallback.example.test/twilio",
     }
     assert twilio.webhook_faults(ours) == []

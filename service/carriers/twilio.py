@@ -19,10 +19,10 @@ from twilio.http.response import Response
 from twilio.request_validator import RequestValidator, get_signature_algorithm
 from twilio.rest import Client
 
-from service.carriers import Accepted, CarrierError, LoggedMessage, Sending, twilio_media
+from service.carriers import Accepted, CarrierError, LoggedMessage, Sending, twilio_doors, twilio_media
 from service.carriers.no_answer import no_answer
 from service.carriers.twilio_codes import lookup
-from service.carriers.twilio_setup import address_faults
+from service.carriers.twilio_setup import door_faults, sorted_faults
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -164,22 +164,18 @@ class TwilioCarrier:
             return _carrier_now(client.http_client.headers)
 
     def webhook_faults(self, public_url: str) -> list[str]:
-        """What is set wrongly at the carrier for our number, each with how to mend it.
+        """What is set wrongly at the carrier for our number or messaging service, each with how to mend it.
 
         Raises CarrierError when the carrier's configuration cannot be read.
         """
         wanted = f"{public_url}/twilio/inbound"
-        if self.messaging_service_sid:
-            with self._client() as client:
-                service = client.messaging.v1.services(self.messaging_service_sid).fetch()
-            if service.use_inbound_webhook_on_number:
-                return []
-            return address_faults(wanted, service.inbound_request_url, service.fallback_url, "service")
         with self._client() as client:
-            numbers = client.incoming_phone_numbers.list(phone_number=self.from_phone, limit=1)
-        if not numbers:
+            doors = twilio_doors.doors(client, self.from_phone, self.messaging_service_sid)
+        if doors is None:
             return ["AFTERCARE_TWILIO_FROM is not a number of this account: correct it"]
-        return address_faults(wanted, numbers[0].sms_url, numbers[0].sms_fallback_url, "number")
+        if not doors:
+            return ["the messaging service has no number, so that it can neither send nor receive: add one"]
+        return sorted_faults([fault for door in doors for fault in door_faults(wanted, door)])
 
     def close(self) -> None:
         """Let go of connections."""

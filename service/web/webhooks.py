@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from service import marks, receipts
+from service.carriers.twilio_setup import ANSWERED_WITHIN
 from service.db import session_on
 from service.inbox import Arrival
 from service.intake import intake_of
@@ -30,7 +31,6 @@ PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 OWN_ID = re.compile(r"[0-9a-f]{32}")
 MOST_MEDIA = 20
 NOTHING_TO_SAY = "<Response/>"
-ANSWERED_WITHIN = 12.0  # seconds; after 15 the carrier counts the text as not delivered
 
 Fields = dict[str, str]
 
