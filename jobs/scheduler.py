@@ -29,6 +29,7 @@ from jobs import (
     send_urgent,
     settle_restore,
     settle_unknown,
+    settle_urgent,
     triage_backlog,
     watch_escalations,
 )
@@ -53,6 +54,7 @@ class Job:
 JOBS = (
     Job("send_urgent", send_urgent.run, 0.5),
     Job("send_due", send_due.run, 1),
+    Job("settle_urgent", settle_urgent.run, 2),
     Job("settle_unknown", settle_unknown.run, 2),
     Job("settle_restore", settle_restore.run, 5),
     Job("triage_backlog", triage_backlog.run, 2),

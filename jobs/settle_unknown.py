@@ -1,4 +1,5 @@
-"""Settles texts of unknown fate, and hands on the simulated carrier's receipts (a real one calls us)."""
+"""Settles check-ins and other texts of unknown fate (safety answers and pages: ``settle_urgent``), and hands
+on the simulated carrier's receipts (a real one calls us)."""
 
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from service.runtime import Runtime
 
 def run(runtime: Runtime, now: datetime) -> dict[str, int]:
     """Settle; counts by verdict."""
-    counts = reconcile.settle(runtime, now)
+    counts = reconcile.settle(runtime, now, reconcile.ROUTINE)
     if isinstance(runtime.carrier, SimulatorCarrier):
         given = runtime.carrier.receipts()
         for text, code in given:

@@ -1,39 +1,49 @@
 """Texts of unknown fate, settled from the carrier's own log.
 
 Nothing of unknown fate is sent again before the log was read, except pages (a page too many is better than
-one too few) and safety answers when the log cannot be read for a minute.
+one too few) and safety answers when the log cannot be read for a minute. Safety answers and pages are settled
+in a lane of their own: a thousand check-ins behind a log that hangs do not stand before them.
 """
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
+from messages.sms import sanitise
 from service import fates, receipts
 from service.carriers import CarrierError, LoggedMessage
 from service.claims import LEASE
 from service.db import reading, session_on
-from service.models import OutboundMessage
+from service.models import MESSAGE_KINDS, OutboundMessage
 from service.runtime import Runtime
 
 log = logging.getLogger("aftercare.delivery")
 
+URGENT = ("safety", "page")
+ROUTINE = tuple(kind for kind in MESSAGE_KINDS if kind not in URGENT)
 BATCH = 1000
 THREADS = 8
+LOOK_SECONDS = 8.0  # for one round of look-ups; what was not read by then counts as unreadable now
 WATCH_SECONDS = 15.0  # longer than a worker may take from claim to the end of its call
 LOOK_AGAIN = {"safety": timedelta(seconds=2)}
 LOOK_AGAIN_OTHERS = timedelta(seconds=15)
-UNREADABLE_FOR = timedelta(seconds=60)
+UNREADABLE_FOR = 60.0  # seconds
 LOOK_BACK = timedelta(hours=24)  # clocks may differ or jump; ids that are taken tell old texts apart
 
 Verdict = LoggedMessage | CarrierError | None
+Log = list[LoggedMessage] | CarrierError
+NOT_TOLD_APART = CarrierError("not to be told apart yet", outcome="unknown")
+NO_TIME = CarrierError("the carrier's log did not answer in time", outcome="unknown")
 
 
-def settle(runtime: Runtime, now: datetime) -> dict[str, int]:
+def settle(runtime: Runtime, now: datetime, kinds: Sequence[str] = MESSAGE_KINDS) -> dict[str, int]:
     """Settle what is claimed by a worker that is gone, and what is unknown. Returns counts by verdict.
+
+    ``kinds``: of these kinds only; those of one lane must always be asked for together.
 
     1. Watch claims of others: a lease is a time, and clocks jump; so a claim counts as abandoned only when
     its lease is over and this process has seen it unchanged for as long as a call can last.
@@ -41,10 +51,11 @@ def settle(runtime: Runtime, now: datetime) -> dict[str, int]:
     4. Found: it moves on as by a receipt. Absent: it is due again while useful, else expired with its task.
     Unreadable: look again later.
     """
-    ripe = _ripe(runtime, now)
+    ripe = _ripe(runtime, now, kinds)
     if not ripe:
         return {}
     verdicts = _look_up(runtime, [row for row in ripe if row.kind != "page"], now)
+    _note_unreadable(runtime, ripe, verdicts)
     counts: Counter[str] = Counter()
     for row in ripe:
         with session_on(runtime.engine) as session:
@@ -53,11 +64,12 @@ def settle(runtime: Runtime, now: datetime) -> dict[str, int]:
     return dict(counts)
 
 
-def _ripe(runtime: Runtime, now: datetime) -> list[OutboundMessage]:
+def _ripe(runtime: Runtime, now: datetime, kinds: Sequence[str]) -> list[OutboundMessage]:
     with reading(runtime.engine) as session:
         rows = session.exec(
             select(OutboundMessage)
             .where(
+                col(OutboundMessage.kind).in_(kinds),
                 col(OutboundMessage.status).in_(("claimed", "unknown")),
                 col(OutboundMessage.settled_at).is_(None),
             )
@@ -65,10 +77,14 @@ def _ripe(runtime: Runtime, now: datetime) -> list[OutboundMessage]:
             .limit(BATCH)
         ).all()
     in_hand = {message_id for lane in runtime.lanes.values() for message_id in lane.in_hand}
-    seen, at = runtime.seen_claims, runtime.monotonic()
+    seen, at = runtime.seen_claims.setdefault(",".join(kinds), {}), runtime.monotonic()
     present = {(row.id, row.fence) for row in rows}
     for gone in seen.keys() - present:
         del seen[gone]
+    if "safety" in kinds:
+        tries = {(row.id, row.attempts) for row in rows}
+        for settled in runtime.unreadable_since.keys() - tries:
+            del runtime.unreadable_since[settled]
     ripe = []
     for row in rows:
         watched = at - seen.setdefault((row.id, row.fence), at)
@@ -94,23 +110,47 @@ def _look_up(runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime) -
     if not by_phone:
         return {}
 
-    def read(phone: str) -> list[LoggedMessage] | CarrierError:
+    def read(phone: str) -> Log:
         first = min(row.dispatched_at or row.created_at for row in by_phone[phone])
         try:
             return runtime.carrier.log(to_phone=phone, since=min(first, now) - LOOK_BACK, direction="out")
         except CarrierError as error:
             return error
 
-    with ThreadPoolExecutor(min(THREADS, len(by_phone)), thread_name_prefix="log") as pool:
-        logs = dict(zip(by_phone, pool.map(read, by_phone), strict=True))
+    logs = _read_all(list(by_phone), read)
     verdicts: dict[str, Verdict] = {}
     for phone, texts in by_phone.items():
-        found = logs[phone]
+        found = logs.get(phone, NO_TIME)
         if isinstance(found, CarrierError):
             verdicts |= dict.fromkeys((row.id for row in texts), found)
         else:
             verdicts |= _matched(runtime, texts, found)
     return verdicts
+
+
+def _read_all(phones: Sequence[str], read: Callable[[str], Log]) -> dict[str, Log]:
+    """Each phone's log, as far as they could be read in ``LOOK_SECONDS``; the rest is left to itself."""
+    pool = ThreadPoolExecutor(min(THREADS, len(phones)), thread_name_prefix="log")
+    try:
+        looking = {pool.submit(read, phone): phone for phone in phones}
+        done, _ = wait(looking, timeout=LOOK_SECONDS)
+        return {looking[one]: one.result() for one in done}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _note_unreadable(
+    runtime: Runtime, rows: Sequence[OutboundMessage], verdicts: Mapping[str, Verdict]
+) -> None:
+    """Since when, by a clock that never jumps, the log could not be read for each safety answer on end."""
+    for row in rows:
+        verdict, key = verdicts.get(row.id), (row.id, row.attempts)
+        if row.kind != "safety":
+            continue
+        if isinstance(verdict, CarrierError) and verdict is not NOT_TOLD_APART:
+            runtime.unreadable_since.setdefault(key, runtime.monotonic())
+        else:
+            runtime.unreadable_since.pop(key, None)
 
 
 def _matched(
@@ -137,13 +177,18 @@ def _matched(
     verdicts: dict[str, Verdict] = {}
     for row in sorted(texts, key=lambda row: row.dispatched_at or row.created_at):
         if row.body in under_way:  # the same words are on their way to this phone: its line is not ours
-            verdicts[row.id] = CarrierError("not to be told apart yet", outcome="unknown")
+            verdicts[row.id] = NOT_TOLD_APART
             continue
-        line = next((line for line in free if line.body.strip() == row.body.strip()), None)
+        line = next((line for line in free if _same_words(line.body, row.body)), None)
         if line is not None:
             free.remove(line)
         verdicts[row.id] = line
     return verdicts
+
+
+def _same_words(logged: str, ours: str) -> bool:
+    """A trial account puts words of its own in front, and a messaging service may simplify characters."""
+    return sanitise(logged).strip().endswith(ours.strip())
 
 
 def _settle_one(
@@ -172,7 +217,7 @@ def _settle_one(
         )
         return "found"
     row.fence += 1  # whoever held it before can only still report that the carrier accepted it
-    if isinstance(verdict, CarrierError) and not _go_without_log(row, now):
+    if isinstance(verdict, CarrierError) and not _go_without_log(runtime, row):
         return _look_again(session, runtime, row, now)
     if row.expires_at <= now:
         fates.expire(session, runtime, row, "the carrier did not take it in time", now)
@@ -183,9 +228,11 @@ def _settle_one(
     return "sent_again"
 
 
-def _go_without_log(row: OutboundMessage, now: datetime) -> bool:
-    """A safety answer is not kept waiting for a log that cannot be read."""
-    return row.kind == "safety" and now - (row.dispatched_at or row.created_at) >= UNREADABLE_FOR
+def _go_without_log(runtime: Runtime, row: OutboundMessage) -> bool:
+    """A safety answer is not kept waiting for a log that this process could not read for a minute on end. How
+    long ago the text was offered says nothing: we may have been away."""
+    since = runtime.unreadable_since.get((row.id, row.attempts))
+    return row.kind == "safety" and since is not None and runtime.monotonic() - since >= UNREADABLE_FOR
 
 
 def _look_again(session: Session, runtime: Runtime, row: OutboundMessage, now: datetime) -> str:

@@ -30,7 +30,8 @@ class Runtime:
     ``wake`` is set when something urgent was committed, so that the sender does not wait for its next tick.
     ``bound_host`` is the address the web server listens on, empty where there is none.
     ``monotonic`` counts seconds and never jumps; a clock set by hand is followed instead. ``lanes`` and
-    ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched.
+    ``seen_claims`` belong to the sender: texts in its hands, and how long others' claims were watched (by
+    lane). ``unreadable_since``: safety answers the carrier's log could not be read for, and since when.
     ``intake``: replies on their way into the database. ``has_caught_up``: this process has read the carrier's
     log of replies once. ``gap_is_settled``: this process has seen that no restored backup waits to be
     compared with the carrier's log. ``welcome``: what a demonstration tells a newcomer. ``site_number`` and
@@ -50,7 +51,8 @@ class Runtime:
     bound_host: str = ""
     monotonic: Callable[[], float] = time.monotonic
     lanes: dict[str, Any] = field(default_factory=dict)
-    seen_claims: dict[tuple[str, int], float] = field(default_factory=dict)
+    seen_claims: dict[str, dict[tuple[str, int], float]] = field(default_factory=dict)
+    unreadable_since: dict[tuple[str, int], float] = field(default_factory=dict)
     intake: Any = None
     has_caught_up: bool = False
     gap_is_settled: bool = False
