@@ -83,8 +83,7 @@ def body_of(runtime: Runtime, key: str, language: str) -> str:
     return standard_text(key, language, clinic=runtime.site.clinic_name, phone=runtime.site.clinic_phone)
 
 
-def send_safety(
-    session: Session,
+def safety_answer(
     runtime: Runtime,
     *,
     now: datetime,
@@ -95,7 +94,8 @@ def send_safety(
     patient_id: str | None,
     enrollment_id: str | None,
 ) -> OutboundMessage | None:
-    """Queue the safety answer, at any hour and to opted-out numbers too (it answers the person's own text).
+    """The safety answer as a row to be stored: due at any hour and to opted-out numbers too (it answers the
+    person's own text).
 
     None when the same number got one that says as much within the last minutes.
     """
@@ -104,8 +104,7 @@ def send_safety(
     crisis = key in ("safety_suicidal", "crisis_unknown_sender")
     if key in sent or (not crisis and any(WEIGHT.get(one, 0) >= WEIGHT[key] for one in sent)):
         return None
-    return outbox.lay(
-        session,
+    return outbox.made(
         now=now,
         key=f"safety:{key}:{reply.id}",
         kind="safety",
@@ -121,7 +120,7 @@ def send_safety(
     )
 
 
-def send_notice(
+def notice(
     session: Session,
     runtime: Runtime,
     *,
@@ -133,7 +132,8 @@ def send_notice(
     enrollment_id: str | None = None,
     plan_item_id: str | None = None,
 ) -> OutboundMessage | None:
-    """Queue a text that only confirms or asks again; the same one not twice within an hour to one number."""
+    """A text that only confirms or asks again, as a row to be stored; the same one not twice within an hour
+    to one number."""
     reply, start = around.reply, f"notice:{key}:"
     if any(one.startswith(start) for one in _given(around, "notice", now - NOTICE_WINDOW, now)):
         return None
@@ -141,8 +141,7 @@ def send_notice(
     # A question is asked again once, on whichever phone; its enrollment is locked, so a look is enough.
     if plan_item_id and outbox.is_planned(session, f"{start}{about}"):
         return None
-    return outbox.lay(
-        session,
+    return outbox.made(
         now=now,
         key=f"notice:{key}:{about}",
         kind="notice",

@@ -10,8 +10,7 @@ from service.models import AuditEvent
 SYSTEM = "aftercare"
 
 
-def record(
-    session: Session,
+def made(
     *,
     now: datetime,
     actor: str,
@@ -21,12 +20,12 @@ def record(
     address: str | None = None,
     detail: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Add one row to the caller's transaction; the caller commits.
+    """One row that is not stored yet.
 
     ``actor`` is a member's e-mail, a token's name or ``aftercare``; ``action`` a verb with its noun such as
     ``view patient``. ``detail`` holds ids and words of our own, never what a patient wrote.
     """
-    event = AuditEvent(
+    return AuditEvent(
         at=now,
         actor=actor,
         action=action,
@@ -35,5 +34,10 @@ def record(
         address=address,
         detail=detail,
     )
+
+
+def record(session: Session, **act: Any) -> AuditEvent:
+    """Add one row (see ``made``) to the caller's transaction; the caller commits."""
+    event = made(**act)
     session.add(event)
     return event

@@ -18,8 +18,8 @@ from service.escalation_opening import Opening, event_of, fresh_row, join, open_
 from service.escalation_rows import free_codes
 from service.models import (
     DEFAULT_TEAM,
+    AuditEvent,
     Escalation,
-    EscalationEvent,
     PhoneState,
     PlanItem,
     Reply,
@@ -27,8 +27,10 @@ from service.models import (
 )
 from service.needs import Need, need_of
 from service.reading import Reading, read
+from service.rows import Row
 from service.runtime import Runtime
 from service.surroundings import Around, Sender, recent_questions
+from service.together import write_together
 
 YES_NO_QUESTIONS = frozenset({"symptoms", "bandage", "blood_thinner", "follow_up"})
 FREE_QUESTIONS = frozenset({"welcome", "change", "general"})
@@ -40,7 +42,7 @@ Pair = tuple[Sender | None, Reading]
 class Weighed:
     """One reply, read for everybody it may be from; ``needs`` and ``opened`` go with ``pairs``.
 
-    ``events``: lines for the timelines, written once their escalations are stored.
+    ``rows``: new rows for the database, to be stored with those of the other replies.
     """
 
     around: Around
@@ -48,7 +50,12 @@ class Weighed:
     wish: str | None
     needs: list[Need | None]
     opened: list[Escalation | None] = field(default_factory=list)
-    events: list[EscalationEvent] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row | None) -> None:
+        """One more row, if there is one."""
+        if row is not None:
+            self.rows.append(row)
 
     @property
     def most_new(self) -> int:
@@ -66,18 +73,20 @@ def draw(session: Session, runtime: Runtime, arounds: Sequence[Around], now: dat
     look at once (somebody is to be paged or answered).
 
     1. A member's code is obeyed and needs no triage; any other text is read like a patient's.
-    2. Each patient behind the number gets an escalation where a person is needed. All of them are stored
-    before anything that points to them. 3. Each gets an assessment; one safety answer goes back for all;
-    then opt-outs are obeyed; then the plan moves on.
+    2. Each patient behind the number gets an escalation where a person is needed. 3. Each gets an assessment;
+    one safety answer goes back for all; then opt-outs are obeyed; then the plan moves on. 4. What that makes
+    of all the replies is written together.
     """
     weighed = [one for around in arounds if (one := _weigh(session, runtime, around, now)) is not None]
     new = sum(one.most_new for one in weighed)
     codes = free_codes(session, new) if new else []
     for one in weighed:
         _open(session, runtime, one, codes, now)
-    session.flush()
     for one in weighed:
         _follow(session, runtime, one, now)
+    for around in arounds:
+        around.reply.triaged_at = now
+    write_together(session, [row for one in weighed for row in one.rows])
     return any(one.wish is not None or any(one.opened) for one in weighed)
 
 
@@ -105,7 +114,6 @@ def _open(session: Session, runtime: Runtime, one: Weighed, codes: list[str], no
         course = sender.enrollment if sender else None
         if course is not None and need.urgency >= Urgency.URGENT:
             course.flagged_at = course.flagged_at or now
-            session.add(course)
         values = _values(runtime, one.around.reply, sender, reading, need, now)
         team_id = sender.patient.team_id if sender else DEFAULT_TEAM
         opening = Opening(**values, subject=one.around.subject_of(sender), team_id=team_id)
@@ -115,11 +123,11 @@ def _open(session: Session, runtime: Runtime, one: Weighed, codes: list[str], no
         row, kind = one.around.unresolved.get(opening.subject), "opened"
         if row is None:
             row = fresh_row(opening, codes.pop())
+            one.rows.append(row)
         else:
             kind = join(row, opening)
-        session.add(row)
         one.opened.append(row)
-        one.events.append(event_of(row, kind, opening))
+        one.rows.append(event_of(row, kind, opening))
 
 
 def _values(
@@ -143,11 +151,10 @@ def _values(
 def _follow(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> None:
     """What points to the escalations, and what they do not change: answers, opt-outs, the plan, the audit."""
     reply, state = one.around.reply, one.around.state
-    session.add_all(one.events)
     if state.unreachable_at is not None and reply.received_at > state.unreachable_at:
         fates.heard_from(session, state)
     for (sender, reading), row in zip(one.pairs, one.opened, strict=True):
-        _store(session, reply, sender, reading, row, now)
+        one.rows.append(_assessment(reply, sender, reading, row, now))
     _answer(session, runtime, one, now)
     if one.wish in ("stop", "stop_sentence"):
         opt_outs.obey_stop(session, runtime, reply, state, one.pairs, now)
@@ -156,34 +163,27 @@ def _follow(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> 
     for sender, reading in one.pairs:
         if sender is not None:
             _move_plan_on(session, runtime, sender, reading, now)
-    _finish(session, reply, one.pairs, now)
+    one.rows.append(_finished(reply, one.pairs, now))
 
 
-def _store(
-    session: Session,
-    reply: Reply,
-    sender: Sender | None,
-    reading: Reading,
-    row: Escalation | None,
-    now: datetime,
-) -> None:
+def _assessment(
+    reply: Reply, sender: Sender | None, reading: Reading, row: Escalation | None, now: datetime
+) -> StoredAssessment:
     found = reading.assessment
-    session.add(
-        StoredAssessment(
-            reply_id=reply.id,
-            patient_id=sender.patient.id if sender else None,
-            enrollment_id=sender.enrollment.id if sender and sender.enrollment else None,
-            plan_item_id=reading.item.id if reading.item else None,
-            escalation_id=row.id if row else None,
-            asked=reading.asked,
-            urgency=str(reading.urgency),
-            understood=reading.understood,
-            findings=[{**one, "joined": True} if reading.joined else one for one in reading.findings],
-            weighed=[asdict(weight) for weight in found.weighed],
-            answer=_answer_given(reading),
-            catalogue=found.catalogue,
-            at=now,
-        )
+    return StoredAssessment(
+        reply_id=reply.id,
+        patient_id=sender.patient.id if sender else None,
+        enrollment_id=sender.enrollment.id if sender and sender.enrollment else None,
+        plan_item_id=reading.item.id if reading.item else None,
+        escalation_id=row.id if row else None,
+        asked=reading.asked,
+        urgency=str(reading.urgency),
+        understood=reading.understood,
+        findings=[{**one, "joined": True} if reading.joined else one for one in reading.findings],
+        weighed=[asdict(weight) for weight in found.weighed],
+        answer=_answer_given(reading),
+        catalogue=found.catalogue,
+        at=now,
     )
 
 
@@ -220,14 +220,15 @@ def _answer(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> 
     warned = key in answers.WEIGHT
     if key is not None and warned:
         if not (silent and carrier_word(reply.body) is not None):
-            answers.send_safety(
-                session,
-                runtime,
-                now=now,
-                around=one.around,
-                key=key,
-                escalation_id=row.id if row else None,
-                **about,
+            one.add(
+                answers.safety_answer(
+                    runtime,
+                    now=now,
+                    around=one.around,
+                    key=key,
+                    escalation_id=row.id if row else None,
+                    **about,
+                )
             )
         key = None
     confirmation = _confirmation(one.wish, state)
@@ -236,14 +237,16 @@ def _answer(session: Session, runtime: Runtime, one: Weighed, now: datetime) -> 
     if notice is None or silent or blocked:
         return
     item = reading.item if notice == "not_understood" else None
-    answers.send_notice(
-        session,
-        runtime,
-        now=now,
-        around=one.around,
-        key=notice,
-        plan_item_id=item.id if item else None,
-        **about,
+    one.add(
+        answers.notice(
+            session,
+            runtime,
+            now=now,
+            around=one.around,
+            key=notice,
+            plan_item_id=item.id if item else None,
+            **about,
+        )
     )
 
 
@@ -266,7 +269,6 @@ def _move_plan_on(
         plan.answered(session, runtime, item, answer or {"kind": "text"}, now)
     elif answer and answer["kind"] == "score" and sender.enrollment is not None:
         sender.enrollment.last_score = float(answer["value"])
-        session.add(sender.enrollment)
 
 
 def _question_answered(sender: Sender, reading: Reading, now: datetime) -> PlanItem | None:
@@ -290,14 +292,12 @@ def _fits(kind: str | None, asks: str) -> bool:
     return (kind == "score" and asks == "pain") or (kind in ("yes", "no") and asks in YES_NO_QUESTIONS)
 
 
-def _finish(session: Session, reply: Reply, pairs: Sequence[Pair], now: datetime) -> None:
+def _finished(reply: Reply, pairs: Sequence[Pair], now: datetime) -> AuditEvent:
     sender = next((one for one, _ in pairs if one is not None), None)
     reply.patient_id = sender.patient.id if sender else None
     reply.from_caregiver = bool(sender and sender.caregiver)
     reply.urgency = str(worst(*(reading.urgency for _, reading in pairs)))
-    session.add(reply)
-    audit.record(
-        session,
+    return audit.made(
         now=now,
         actor=audit.SYSTEM,
         action="triage reply",

@@ -4,7 +4,7 @@ SQLite: WAL, ``synchronous=FULL``, and every transaction begins IMMEDIATE: a def
 wants to write gets "database is locked" at once instead of waiting its turn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import ARRAY, Connection, Engine, String, any_, bindparam, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
@@ -131,6 +131,14 @@ def reading(engine: Engine) -> Iterator[Session]:
     with engine.connect().execution_options(read_only=True) as connection:
         with Session(bind=connection, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+
+def among(session: Session, column: Any, values: Collection[str]) -> Any:
+    """``column IN values``. On PostgreSQL the values are one parameter: the statement is the same one for any
+    number of them and stays prepared. Values for hash columns must be hashes already."""
+    if session.get_bind().dialect.name != "postgresql":
+        return column.in_(values)
+    return column == any_(bindparam(None, list(values), ARRAY(String), unique=True))
 
 
 def _alembic(engine: Engine) -> Config:

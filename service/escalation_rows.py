@@ -8,13 +8,17 @@ from secrets import randbelow
 from typing import Any
 
 import holidays as public_holidays
+from sqlalchemy import literal_column
 from sqlmodel import Session, col, select
 
 from messages.escalation import Clocks, ladder_for
 from messages.site import Site
 from messages.urgency import Urgency
+from service.db import among
 from service.models import Escalation, EscalationEvent, Member
 
+# Written out, so that the partial indexes are used whatever was prepared before.
+UNRESOLVED = literal_column("escalations.status <> 'resolved'")
 _sites: dict[tuple[int, int], tuple[Site, Site]] = {}  # a site does not change while the process runs
 
 
@@ -118,7 +122,7 @@ def free_codes(session: Session, count: int) -> list[str]:
     for digits in (4, 4, 5, 5, 5, 5, 5, 5, *[6] * 9):
         drawn = {f"{randbelow(10**digits):0{digits}d}" for _ in range(2 * count + 8)} - set(found)
         taken = session.exec(
-            select(Escalation.code).where(col(Escalation.code).in_(drawn), Escalation.status != "resolved")
+            select(Escalation.code).where(among(session, col(Escalation.code), drawn), UNRESOLVED)
         )
         found.extend(drawn - set(taken))
         if len(found) >= count:

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, or_, select
 
 from messages.urgency import Urgency
-from service import escalations, outbox
+from service import escalations, outbox, together
 from service.consequences import draw
-from service.db import session_on
+from service.db import among, session_on
 from service.keyring import Unreadable
 from service.models import Patient, Reply, metadata, new_id
 from service.runtime import Runtime
@@ -55,12 +54,13 @@ def store(session: Session, arrivals: Sequence[Arrival], now: datetime) -> list[
     The same ``carrier_sid`` again changes nothing.
     """
     rows = {one.carrier_sid: _row(one, now) for one in reversed(arrivals)}
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(REPLIES).on_conflict_do_nothing(index_elements=["carrier_sid"])
-    ids = session.execute(statement.returning(REPLIES.c.id), list(reversed(rows.values()))).scalars().all()
+    ids = [row["id"] for row in reversed(rows.values())]
+    new = together.insert(session.connection(), REPLIES, list(reversed(rows.values())), unless="carrier_sid")
+    if new < len(ids):
+        stored = set(session.execute(select(Reply.id).where(col(Reply.id).in_(ids))).scalars())
+        ids = [each for each in ids if each in stored]
     session.commit()
-    new = set(ids)
-    return [row["id"] for row in reversed(rows.values()) if row["id"] in new]
+    return ids
 
 
 def receive(session: Session, *, now: datetime, **arrival: Any) -> tuple[Reply, bool]:
@@ -144,7 +144,7 @@ def _triage(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> list[s
     with session_on(runtime.engine) as session:
         rows = session.exec(
             select(Reply)
-            .where(col(Reply.id).in_(reply_ids), col(Reply.triaged_at).is_(None))
+            .where(among(session, col(Reply.id), reply_ids), col(Reply.triaged_at).is_(None))
             .with_for_update(skip_locked=True)
         ).all()
         if not rows:
@@ -161,9 +161,6 @@ def _triage(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> list[s
                 first.append(around)
             subjects |= about
         urgent = draw(session, runtime, first, now)
-        for around in first:
-            around.reply.triaged_at = now
-            session.add(around.reply)
         if urgent:
             outbox.wake_workers(session, first[0].reply.id)
         session.commit()

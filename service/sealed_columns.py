@@ -11,9 +11,10 @@ inserts by their default. An ``update()`` must set both columns.
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import JSON, Column, Dialect, String, Text, TypeDecorator, event, inspect
+from sqlalchemy import JSON, Column, Dialect, String, Table, Text, TypeDecorator, event, inspect
 from sqlalchemy.sql import operators
 
 from service import seals
@@ -171,6 +172,14 @@ def digest_of(name: str, kind: str = "phone", **column: Any) -> Any:
 def _digest(dialect: Dialect, kind: str, value: str | None) -> Hashed | None:
     """None for nothing, and for what cannot be read: nothing can be found by it."""
     return digest(seals.of_dialect(dialect).index_key, kind, value) if value else None
+
+
+def with_digests(table: Table, row: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """A row of plain values and, for each of its look-up columns, the hash beside it."""
+    sought = [
+        (column.name, column.type.kind) for column in table.columns if isinstance(column.type, SealedLookup)
+    ]
+    return dict(row) | {f"{name}_hash": _digest(dialect, kind, row[name]) for name, kind in sought}
 
 
 def keep_digests(model: type) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import literal_column
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, or_, select
 
+from service.db import among
+from service.escalation_rows import UNRESOLVED
 from service.keyring import Hashed
 from service.models import Enrollment, Escalation, Member, Patient, PhoneState, PlanItem, Reply, metadata
 
@@ -26,8 +27,6 @@ OWN_ANSWERS_FOR = timedelta(hours=2)
 MOST_OWN_TEXTS = 20
 JOINED_WITHIN = timedelta(seconds=15)
 MOST_PIECES = 4
-# Written out, so that the partial index is used whatever was prepared before.
-UNRESOLVED = literal_column("escalations.status <> 'resolved'")
 TEXTS, REPLIES = metadata.tables["outbound_messages"], metadata.tables["replies"]
 
 
@@ -81,30 +80,10 @@ def look_around(session: Session, replies: Sequence[Reply], now: datetime) -> li
     """
     phones = sorted({str(reply.from_phone_hash) for reply in replies})
     wanted = [Hashed(phone) for phone in phones]
-    patients = session.exec(
-        select(Patient)
-        .where(or_(col(Patient.phone_hash).in_(wanted), col(Patient.caregiver_phone_hash).in_(wanted)))
-        .order_by(col(Patient.created_at), col(Patient.id))
-        .with_for_update(read=True)  # nobody moves them to another team meanwhile
-    ).all()
+    patients = _patients(session, wanted)
     courses = _courses(session, patients)
-    unresolved = session.exec(
-        select(Escalation)
-        .where(
-            col(Escalation.subject).in_([*wanted, *(patient.id for patient in patients)]),
-            Escalation.kind == "clinical",
-            UNRESOLVED,
-        )
-        .order_by(Escalation.id)
-        .with_for_update()
-    ).all()
-    known = session.exec(
-        select(PhoneState)
-        .where(col(PhoneState.phone_hash).in_(wanted))
-        .order_by(PhoneState.phone_hash)
-        .with_for_update()
-    )
-    states = {str(state.phone_hash): state for state in known}
+    unresolved = _unresolved(session, [*wanted, *(patient.id for patient in patients)])
+    states = _states(session, wanted)
     members = _members(session, wanted)
     questions = _questions(session, courses, min(reply.received_at for reply in replies))
     sent = _texts_to(session, wanted, now)
@@ -133,12 +112,45 @@ def look_around(session: Session, replies: Sequence[Reply], now: datetime) -> li
     return found
 
 
+def _patients(session: Session, wanted: Sequence[Hashed]) -> Sequence[Patient]:
+    return session.exec(
+        select(Patient)
+        .where(
+            or_(
+                among(session, col(Patient.phone_hash), wanted),
+                among(session, col(Patient.caregiver_phone_hash), wanted),
+            )
+        )
+        .order_by(col(Patient.created_at), col(Patient.id))
+        .with_for_update(read=True)  # nobody moves them to another team meanwhile
+    ).all()
+
+
+def _unresolved(session: Session, subjects: Sequence[str]) -> Sequence[Escalation]:
+    return session.exec(
+        select(Escalation)
+        .where(among(session, col(Escalation.subject), subjects), Escalation.kind == "clinical", UNRESOLVED)
+        .order_by(Escalation.id)
+        .with_for_update()
+    ).all()
+
+
+def _states(session: Session, wanted: Sequence[Hashed]) -> dict[str, PhoneState]:
+    known = session.exec(
+        select(PhoneState)
+        .where(among(session, col(PhoneState.phone_hash), wanted))
+        .order_by(PhoneState.phone_hash)
+        .with_for_update()
+    )
+    return {str(state.phone_hash): state for state in known}
+
+
 def _courses(session: Session, patients: Sequence[Patient]) -> Sequence[Enrollment]:
     if not patients:
         return ()
     return session.exec(
         select(Enrollment)
-        .where(col(Enrollment.patient_id).in_([patient.id for patient in patients]))
+        .where(among(session, col(Enrollment.patient_id), [patient.id for patient in patients]))
         .order_by(Enrollment.id)
         .with_for_update()
     ).all()
@@ -161,7 +173,7 @@ def _members(session: Session, wanted: Sequence[Hashed]) -> dict[str, Member]:
     """By hash of the phone: the longest-serving member who can still sign in."""
     rows = session.exec(
         select(Member)
-        .where(col(Member.phone_hash).in_(wanted), col(Member.disabled_at).is_(None))
+        .where(among(session, col(Member.phone_hash), wanted), col(Member.disabled_at).is_(None))
         .order_by(col(Member.created_at).desc())
     )
     return {str(member.phone_hash): member for member in rows}
@@ -174,7 +186,7 @@ def _questions(session: Session, courses: Sequence[Enrollment], first: datetime)
     return session.exec(
         select(PlanItem)
         .where(
-            col(PlanItem.enrollment_id).in_([course.id for course in courses]),
+            among(session, col(PlanItem.enrollment_id), [course.id for course in courses]),
             col(PlanItem.asks).is_not(None),
             col(PlanItem.sent_at) > first - LAST_QUESTION,
         )
@@ -189,7 +201,7 @@ def _texts_to(session: Session, wanted: Sequence[Hashed], now: datetime) -> Sequ
     ]
     return session.execute(
         select_columns(*columns).where(
-            TEXTS.c.to_phone_hash.in_(wanted),
+            among(session, TEXTS.c.to_phone_hash, wanted),
             or_(TEXTS.c.dispatched_at > now - OWN_TEXTS_FOR, TEXTS.c.created_at > now - OWN_ANSWERS_FOR),
         )
     ).all()
@@ -216,7 +228,7 @@ def _earlier(session: Session, replies: Sequence[Reply], wanted: Sequence[Hashed
     columns = [REPLIES.c[name] for name in ("id", "from_phone_hash", "body", "received_at", "stored_at")]
     return session.execute(
         select_columns(*columns).where(
-            REPLIES.c.from_phone_hash.in_(wanted),
+            among(session, REPLIES.c.from_phone_hash, wanted),
             REPLIES.c.received_at >= first - JOINED_WITHIN,
             REPLIES.c.received_at <= last,
         )
