@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
 from service.db import reading, session_on
@@ -50,6 +51,27 @@ def test_a_new_red_flag_changes_the_version_and_the_counts_and_says_nothing_of_i
     assert states[0]["version"] != states[-1]["version"]
     assert (states[0]["counts"]["alarming"], states[-1]["counts"]["alarming"]) == (0, 1)
     assert "numb" not in json.dumps(states) and "Ana" not in json.dumps(states)
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_stream(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    enroll(runtime)
+    kim = browser_of(runtime)
+    there, failures = live.reading, iter(range(3))
+
+    def away(engine):
+        if next(failures, None) is not None:
+            raise OperationalError("SELECT", {}, ConnectionError("gone"))
+        return there(engine)
+
+    def go_away() -> None:
+        monkeypatch.setattr(live, "reading", away)
+        text(runtime, ANA, "my foot is numb")
+
+    states = told(runtime, "queue", token_of(kim), [go_away])
+    assert [state["counts"]["alarming"] for state in (states[0], states[-1])] == [0, 1]
+    assert next(failures, None) is None and "waits for the database" in caplog.text
 
 
 def test_the_stream_ends_at_once_when_the_process_stops(runtime: Runtime):

@@ -6,6 +6,7 @@ be missed. All streams of one process share one look at the database per topic a
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from threading import Lock
@@ -15,6 +16,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, func, select
 
 from service import accounts, presence
@@ -33,6 +35,7 @@ from service.web.doors import PageRoute, cookie_name, must_set_up, peoples_clock
 from service.web.local_visits import is_local_phone_visit
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+log = logging.getLogger("aftercare.web")
 
 TICK = 0.4  # seconds between looks: a change is on every page within a second
 BEAT = 10.0  # seconds between signs of life; the page turns red after 45
@@ -181,13 +184,21 @@ async def changes(runtime: Runtime, topic: str, token: str | None) -> AsyncItera
     sight = EVERYTHING
     while not runtime.stopping.is_set():
         at = monotonic()
-        if token is not None and at - checked_at >= BEAT / 2:
-            standing, member_id, locks_in, sight = await run_in_threadpool(_standing, runtime, token, topic)
-            checked_at = at
-            if standing == "ended":
-                yield _event("ended", {})
-                return
-        found = await run_in_threadpool(look, runtime, topic, sight)
+        try:
+            if token is not None and at - checked_at >= BEAT / 2:
+                standing, member_id, locks_in, sight = await run_in_threadpool(
+                    _standing, runtime, token, topic
+                )
+                checked_at = at
+            found = await run_in_threadpool(look, runtime, topic, sight) if standing != "ended" else {}
+        except SQLAlchemyError as error:
+            # The page stays open and says by itself that it is not up to date; the next look tells more.
+            log.warning("a live page waits for the database: %s", type(error).__name__)
+            await asyncio.sleep(TICK)
+            continue
+        if standing == "ended":
+            yield _event("ended", {})
+            return
         others = [one[1:] for one in found["present"] if one[0] != member_id]
         word = (found["version"], str(found["counts"]), standing, str(others))
         if word != told or at - told_at >= BEAT:
