@@ -23,7 +23,8 @@ from service.runtime import make_runtime, system_clock
 from service.settings import Settings
 from service.web import webhooks
 from tests.api_client import enroll, signed_client
-from tests.conftest import free_port, settings_for
+from tests.conftest import settings_for
+from tests.databases import free_port
 from tests.standin_carrier import StandIn, settings_of
 
 REAL_NOW = system_clock()
