@@ -11,7 +11,7 @@ from service.index_keys import adopt
 from service.keyring import Keyring, new_key_line
 from service.runtime import Runtime, make_runtime
 from service.settings import Settings
-from tests import dialects
+from tests import dialects, spared
 from tests.databases import (
     postgres_databases,
     postgres_server,
@@ -20,8 +20,10 @@ from tests.databases import (
     sqlite_template,
     sqlite_url,
 )
+from tests.spared import one_event_loop
 
-__all__ = [  # the fixtures of databases.py are everybody's
+__all__ = [  # fixtures of other files are everybody's
+    "one_event_loop",
     "postgres_databases",
     "postgres_server",
     "postgres_url",
@@ -31,6 +33,7 @@ __all__ = [  # the fixtures of databases.py are everybody's
 ]
 
 dialects.keep_dialects()
+spared.spare_passwords()
 
 MONDAY_MORNING = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)  # 10:00 in Chicago
 SECRET = "0123456789abcdef" * 4

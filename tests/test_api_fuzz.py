@@ -21,9 +21,10 @@ from service.runtime import Runtime
 from service.web.api import described
 from tests.api_client import bearer, enroll, signed_client, token_for
 from tests.conftest import SetClock
+from tests.spared import examples
 from tests.test_api_escalations import opened
 
-EXAMPLES = 25
+EXAMPLES = examples(12)
 MOSTLY = st.sampled_from([True, True, False])
 ACTS = ("contact", "resolve", "reopen")
 QUIET = {
@@ -105,7 +106,7 @@ def test_hostile_words_in_queries_ids_headers_and_bodies_are_never_a_fault(
     item = enroll(client, clock())
     row = opened(runtime, "urgent")
 
-    @hypothesis.settings(max_examples=60, **QUIET)
+    @hypothesis.settings(max_examples=examples(25), **QUIET)
     @hypothesis.given(words=st.lists(HOSTILE, min_size=4, max_size=4), data=st.data())
     def attack(words: list[str], data: Any) -> None:
         one, two, three, four = words

@@ -360,9 +360,9 @@ def lost_evening(
     clinic.enroll(runtime, clinic.BEN, "Ben Roe", days=0.2)
     play(runtime, clock, timedelta(hours=2))
     make_backup(runtime, file, clock())
-    play(runtime, clock, timedelta(hours=20), timedelta(hours=1))
+    play(runtime, clock, timedelta(hours=20), timedelta(hours=2))
     heard(runtime, standin, clinic.ANA, RED_FLAG)
-    play(runtime, clock, timedelta(hours=4), timedelta(hours=1))
+    play(runtime, clock, timedelta(hours=4), timedelta(hours=2))
     assert doubles(standin) == {}
     sent = [line.body for line in standin.log if line.direction != "inbound"]
     assert len(sent) >= 5
@@ -398,7 +398,7 @@ def test_each_text_of_the_carrier_is_one_row_and_each_row_one_text(
 ) -> None:
     """Rows are unique by what they say to whom and why: so no text went out twice, and none is unknown."""
     runtime, standin, _, sent = lost_evening(live, clock, file)
-    play(runtime, clock, timedelta(days=3), timedelta(hours=1))
+    play(runtime, clock, timedelta(days=3), timedelta(hours=2))
     lines = {line.sid: line.body for line in standin.log if line.direction != "inbound"}
     rows = {row.carrier_sid: row.body for row in clinic.rows(runtime, OutboundMessage) if row.carrier_sid}
     assert lines == rows and len(lines) > len(sent) + 10

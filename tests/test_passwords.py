@@ -2,7 +2,9 @@
 
 import pytest
 
-from service.passwords import AccountError, common_words, hash_password, is_common, verify
+from service import passwords
+from service.passwords import AccountError, common_words, hash_password, is_common, is_stale, verify
+from tests.spared import SERVICE_HASHER
 
 OWN = ("kim.ryan@clinic.example", "Kim Ryan")
 
@@ -51,3 +53,16 @@ def test_the_list_is_clean_and_reaches_thousands_by_its_rules() -> None:
 def test_without_a_hash_nothing_is_the_password() -> None:
     assert not verify(None, "nobody has this password")
     assert not verify("no hash", "no hash")
+
+
+def test_a_hash_costs_a_thief_what_rfc_9106_asks_and_a_weaker_one_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second recommended choice of RFC 9106, section 4: argon2id, 3 passes over 64 MiB, 4 lanes."""
+    weak = hash_password("correct horse battery")  # tests hash cheaply
+    monkeypatch.setattr(passwords, "hasher", SERVICE_HASHER)
+    strong = hash_password("correct horse battery")
+    assert strong.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert is_stale(weak) and not is_stale(strong)
+    assert verify(strong, "correct horse battery") and not verify(strong, "correct horse batterz")
+    assert verify(weak, "correct horse battery")

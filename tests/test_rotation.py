@@ -1,18 +1,18 @@
 """Keys change: encryption is switched on, rotated while the service runs, cut off, given up."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from sqlalchemy import Engine, text
 from sqlmodel import select
+from typer.testing import CliRunner
 
 from service import checkup, index_keys, rotation
+from service.__main__ import app
 from service.db import _alembic, make_engine, reading, session_on, upgrade
 from service.index_keys import adopt
 from service.keyring import PLAIN, Keyring, new_key_line
@@ -255,25 +255,19 @@ def test_the_migration_fills_the_hashes_of_what_is_there(start: Start, database_
         command.downgrade(_alembic(start(K1).engine), "0007")
 
 
-def test_the_commands_say_and_do_it(tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "AFTERCARE_DATABASE_URL": f"sqlite:///{tmp_path}/a.sqlite3",
-        "AFTERCARE_SECRET_KEY": "s" * 40,
-    }
+def test_the_commands_say_and_do_it(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFTERCARE_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("AFTERCARE_SECRET_KEY", "s" * 40)
 
-    def run(*words: str, keys: str = "") -> subprocess.CompletedProcess[str]:
-        given = environment | ({"AFTERCARE_ENCRYPTION_KEYS": keys} if keys else {})
-        return subprocess.run(
-            [sys.executable, "-m", "service", *words], env=given, capture_output=True, text=True, timeout=120,
-            cwd=Path(__file__).parent.parent,
-        )  # fmt: skip
+    def run(*words: str, keys: str = "") -> Any:
+        monkeypatch.setenv("AFTERCARE_ENCRYPTION_KEYS", keys)
+        return CliRunner().invoke(app, words)
 
     first, second = (run("keys", "new", name).stdout.strip() for name in ("k1", "k2"))
     assert Keyring.parse(first).current == "k1"
-    assert run("keys", "new", "Not A Name").returncode == 1
+    assert run("keys", "new", "Not A Name").exit_code == 1
     member_add = ("member", "add", "a@clinic.example", "--name", "A", "--role", "nurse", "--phone", ANA)
-    assert run(*member_add).returncode == 0
+    assert run(*member_add).exit_code == 0
     assert "is not set" in run("keys", "rotate").stderr
     assert run("keys", "rotate", keys=first).stdout == "1 values sealed with key k1.\n"
     assert "sealed with key k1" in run("token", "add", "x").stderr
@@ -283,8 +277,8 @@ def test_the_commands_say_and_do_it(tmp_path: Path) -> None:
     )
     shown = run("keys", "status", keys=both).stdout
     assert "members.phone" in shown and shown.splitlines()[-1].split() == ["all", "k2", "1", "current"]
-    assert run("keys", "forget", "k2", keys=both).returncode == 1
+    assert run("keys", "forget", "k2", keys=both).exit_code == 1
     assert "counts as lost" in run("keys", "forget", "k2", keys=first).stdout
-    assert run("token", "add", "x", keys=first).returncode == 0
+    assert run("token", "add", "x", keys=first).exit_code == 0
     assert run("keys", "rotate", "--off", keys=both).stdout == "1 values laid open.\n"
-    assert run("token", "add", "y").returncode == 0
+    assert run("token", "add", "y").exit_code == 0

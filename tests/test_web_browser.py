@@ -8,10 +8,13 @@ from playwright.sync_api import Browser, expect
 
 from service import dispatch
 from service.models import OutboundMessage
+from service.web import live
 from tests.browser import PHONE, Site, open_browser, open_site, serve
 from tests.clinic import ANA, BEN, asked, enroll, member, rows, text, the_escalation
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
+
+pytestmark = pytest.mark.xdist_group("web_browser")  # on one worker, so that one Chromium is started
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +187,10 @@ def test_acknowledge_contact_and_resolve_without_javascript(site: Site):
     assert the_escalation(site.runtime).status == "resolved"
 
 
-def test_an_idle_page_locks_without_patient_data_and_goes_on_counting(site: Site, clock: SetClock):
+def test_an_idle_page_locks_without_patient_data_and_goes_on_counting(
+    site: Site, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(live, "BEAT", 1.0)  # when it locks is told with each sign of life, every 10 s else
     enroll(site.runtime)
     page = site.open(site.page_for(), "/")
     text(site.runtime, ANA, RED_FLAG)
