@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from service.db import make_engine
 from service.index_keys import adopt
@@ -37,6 +39,23 @@ spared.spare_passwords()
 
 MONDAY_MORNING = datetime(2027, 3, 1, 16, 0, tzinfo=UTC)  # 10:00 in Chicago
 SECRET = "0123456789abcdef" * 4
+
+
+# A browser or a played clinic is made once for each of these: one worker takes all of it, before the rest.
+WHOLE = ("test_demo.py", "test_web_axe.py", "test_web_browser.py", "test_web_night.py")
+
+
+class InTurn(LoadScopeScheduling):
+    """Each test to whichever worker is free. (The marker ``xdist_group`` does nothing under pytest 9.2.)"""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(WHOLE) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return InTurn(config, log)
 
 
 class SetClock:

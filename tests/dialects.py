@@ -32,7 +32,10 @@ class _Kept:
     def __new__(cls, **values: Any) -> Any:
         if cls.lent is None:
             return super().__new__(cls)
-        taken = cls.idle.pop() if cls.idle else super().__new__(cls)
+        try:  # not asked first: threads of one test make engines at the same time
+            taken = cls.idle.pop()
+        except IndexError:
+            taken = super().__new__(cls)
         cls.lent.append(taken)
         return taken
 

@@ -29,8 +29,6 @@ from service.web.doors import peoples_clock
 from service.web.phones import SIMULATED
 from tests.web_clinic import words_of
 
-pytestmark = pytest.mark.xdist_group("demo")  # on one worker, so that one clinic is played
-
 JOBS = {
     "flag_silence": flag_silence.run,
     "page_on_call": page_on_call.run,

@@ -32,8 +32,6 @@ from tests.clinic import (
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
 
-pytestmark = pytest.mark.xdist_group("web_axe")  # on one worker, so that one Chromium is started
-
 PNG = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

@@ -14,8 +14,6 @@ from tests.clinic import ANA, BEN, asked, enroll, member, rows, text, the_escala
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
 
-pytestmark = pytest.mark.xdist_group("web_browser")  # on one worker, so that one Chromium is started
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -37,7 +35,7 @@ def test_the_nurses_night_on_a_phone_sized_screen(site: Site):
     expect(page.get_by_text("All quiet")).to_be_visible()
     text(site.runtime, ANA, RED_FLAG)
     row = page.locator("[data-row]")
-    expect(row).to_contain_text("Ana Doe", timeout=2000)
+    expect(row).to_contain_text("Ana Doe", timeout=8000)
     expect(page).to_have_title("(1) Queue · Aftercare")
     pages = rows(site.runtime, OutboundMessage, OutboundMessage.kind == "page")
     assert len(pages) == 1 and "Ana" not in pages[0].body and "numb" not in pages[0].body
@@ -80,7 +78,7 @@ def test_two_browsers_race_and_the_second_is_told_in_place(site: Site, clock: Se
     sam.get_by_role("button", name="Acknowledge").click()
     expect(sam.get_by_role("alert").filter(has_text="Kim Ryan acknowledged this 4 s ago.")).to_be_visible()
     sam.get_by_role("button", name="Take it over").click()
-    expect(kim.locator("#hero")).to_contain_text("Sam Ortega", timeout=3000)
+    expect(kim.locator("#hero")).to_contain_text("Sam Ortega", timeout=8000)
 
 
 def test_a_page_that_refused_a_form_goes_on_living_and_keeps_what_was_typed(site: Site):
@@ -95,7 +93,7 @@ def test_a_page_that_refused_a_form_goes_on_living_and_keeps_what_was_typed(site
     expect(page.locator("#resolve-note")).to_have_value("Fine on the phone.")
     page.wait_for_selector(".is-live")
     text(site.runtime, ANA, "are you there")
-    expect(page.locator("#talk-region")).to_contain_text("are you there", timeout=3000)
+    expect(page.locator("#talk-region")).to_contain_text("are you there", timeout=8000)
     expect(page.locator("#resolve-note")).to_have_value("Fine on the phone.")
 
 
@@ -106,7 +104,7 @@ def test_a_colleague_typing_is_not_disturbed_by_what_arrives(site: Site):
     page.get_by_label("Text to Ana Doe").fill("We are call")
     expect(page.locator("#segments")).to_contain_text("1 part(s), 11 characters")
     text(site.runtime, ANA, "now my other foot too")
-    expect(page.locator("#talk-region")).to_contain_text("now my other foot too", timeout=3000)
+    expect(page.locator("#talk-region")).to_contain_text("now my other foot too", timeout=8000)
     expect(page.get_by_label("Text to Ana Doe")).to_have_value("We are call")
     page.keyboard.type("ing you.")
     expect(page.get_by_label("Text to Ana Doe")).to_have_value("We are calling you.")
@@ -119,7 +117,7 @@ def test_the_stream_is_cut_shown_in_red_and_comes_back(site: Site, clock: SetClo
     port = int(site.base.rsplit(":", 1)[1])
     site.stop()
     page.clock.run_for(50_000)
-    expect(page.locator("#stale")).to_contain_text("No connection", timeout=5000)
+    expect(page.locator("#stale")).to_contain_text("No connection", timeout=8000)
     expect(page.locator("#live-state")).to_have_class("live-state is-stale")
     enroll(site.runtime)
     text(site.runtime, ANA, RED_FLAG)
@@ -136,7 +134,7 @@ def test_a_hidden_tab_still_counts_in_its_title(site: Site):
     other.goto(site.base + "/me")
     other.bring_to_front()
     text(site.runtime, ANA, RED_FLAG)
-    expect(page).to_have_title("(1) Patients · Aftercare", timeout=3000)
+    expect(page).to_have_title("(1) Patients · Aftercare", timeout=8000)
 
 
 def test_everything_with_the_keyboard_alone_and_the_keys_can_be_off(site: Site, clock: SetClock):
@@ -194,7 +192,7 @@ def test_an_idle_page_locks_without_patient_data_and_goes_on_counting(
     enroll(site.runtime)
     page = site.open(site.page_for(), "/")
     text(site.runtime, ANA, RED_FLAG)
-    expect(page.locator("[data-row]")).to_contain_text("Ana Doe", timeout=3000)
+    expect(page.locator("[data-row]")).to_contain_text("Ana Doe", timeout=8000)
     clock.advance(minutes=14)
     page.get_by_role("button", name="Stay signed in").click(timeout=14000)
     expect(page.locator("#warn-lock")).to_be_hidden()
@@ -203,7 +201,7 @@ def test_an_idle_page_locks_without_patient_data_and_goes_on_counting(
     expect(page.locator("#lock-seconds")).to_contain_text("Still there? This page locks in")
     left = page.locator("#lock-seconds").inner_text()
     expect(page.locator("#lock-seconds")).not_to_have_text(
-        left, timeout=5000
+        left, timeout=8000
     )  # it counts down before the eye
     expect(page.locator("#warn-lock .unseen")).to_have_text("Still there? This page locks within a minute.")
     clock.advance(minutes=2)
@@ -287,4 +285,4 @@ def test_a_newcomer_texts_from_a_phone_and_sees_the_answer_arrive(site: Site):
     sending = threading.Thread(target=dispatch.send_urgent, args=(site.runtime, site.runtime.clock()))
     sending.start()
     sending.join(10)
-    expect(page.get_by_role("log")).to_contain_text("911", timeout=4000)
+    expect(page.get_by_role("log")).to_contain_text("911", timeout=8000)

@@ -13,8 +13,6 @@ from tests.clinic import ANA, enroll, rows, text, the_escalation
 from tests.conftest import SetClock
 from tests.web_clinic import RED_FLAG
 
-pytestmark = pytest.mark.xdist_group("web_night")  # on one worker, so that one Chromium is started
-
 PNG = b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
