@@ -17,7 +17,7 @@ from sqlmodel import select as select_rows
 
 from messages.schedule import Decision, Expire, Go, Skip, Wait
 from service import fates, outbox, pace, plan, restore_gate
-from service.db import session_on
+from service.db import among, session_on
 from service.models import OutboundMessage, metadata
 from service.planning import SCHEDULED_KINDS
 from service.rewording import reworded
@@ -185,7 +185,7 @@ def _write_claims(session: Session, worker: str, ids: Sequence[str], now: dateti
     session.flush()
     session.execute(
         update(OutboundMessage)
-        .where(col(OutboundMessage.id).in_(ids))
+        .where(among(session, col(OutboundMessage.id), ids))
         .values(
             status="claimed",
             claimed_by=worker,

@@ -220,7 +220,7 @@ def send_urgent(runtime: Runtime, now: datetime, limit: int = 50, seconds: float
     return dict(+lane.step(limit, time.monotonic() + seconds))
 
 
-def send_due(runtime: Runtime, now: datetime, limit: int = 100, seconds: float = 60) -> dict[str, int]:
+def send_due(runtime: Runtime, now: datetime, limit: int = 200, seconds: float = 60) -> dict[str, int]:
     """Everything due: late texts expire with their tasks, then the urgent lane, then the plan's texts."""
     counts: Counter[str] = Counter(expired=claims.expire_late(runtime, now))
     counts += Counter(send_urgent(runtime, now, seconds=seconds))

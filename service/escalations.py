@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from messages.urgency import Urgency
+from service.db import among
 from service.escalation_acts import (
     METHODS,
     acknowledge,
@@ -21,6 +22,7 @@ from service.escalation_acts import (
 )
 from service.escalation_opening import open_escalation, unresolved
 from service.escalation_rows import (
+    UNRESOLVED,
     ContactNeeded,
     EscalationError,
     HeldByOther,
@@ -84,11 +86,11 @@ def pauses_check_ins(
     welcome never wait."""
     if not enrollment_ids:
         return set()
-    wanted = col(Enrollment.id).in_(enrollment_ids)
+    wanted = among(session, col(Enrollment.id), enrollment_ids)
     emergencies = session.exec(
         select(Enrollment.id)
         .join(Escalation, col(Escalation.patient_id) == Enrollment.patient_id)
-        .where(wanted, Escalation.status != "resolved", Escalation.urgency == str(Urgency.EMERGENCY))
+        .where(wanted, UNRESOLVED, Escalation.urgency == str(Urgency.EMERGENCY))
     )
     paused = set(emergencies)
     if now is not None:

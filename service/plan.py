@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from messages import schedule
 from messages.protocol import reminder_of
 from service import outbox
+from service.db import among
 from service.models import Enrollment, OutboundMessage, Patient, PlanItem, metadata
 from service.planning import facts_of, protocol_of
 from service.release import release
@@ -34,7 +35,7 @@ def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str],
     """The carrier accepted these check-ins: their questions are open from now on."""
     wanted = (
         select_columns(ITEMS.c.id.label("item_id"), ITEMS.c.key, col(Patient.timezone), ENROLLMENTS)
-        .where(ITEMS.c.id.in_(plan_item_ids), ITEMS.c.status == "planned")
+        .where(among(session, ITEMS.c.id, plan_item_ids), ITEMS.c.status == "planned")
         .where(ITEMS.c.enrollment_id == ENROLLMENTS.c.id, ENROLLMENTS.c.patient_id == Patient.id)
     )
     rows: Sequence[Any] = session.execute(wanted).all()
@@ -50,7 +51,7 @@ def texts_sent(session: Session, runtime: Runtime, plan_item_ids: Sequence[str],
     for (silent_at, remind_at), ids in together.items():  # mostly one: the same question in the same zone
         session.execute(
             update(ITEMS)
-            .where(ITEMS.c.id.in_(ids), ITEMS.c.status == "planned")
+            .where(among(session, ITEMS.c.id, ids), ITEMS.c.status == "planned")
             .values(status="sent", sent_at=now, silent_at=silent_at, remind_at=remind_at)
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from sqlmodel import Session, col, or_, select
 
+from service.db import among
 from service.models import PhoneState
 from service.seals import hashed
 
@@ -19,7 +20,7 @@ def unreachable(session: Session, phones: Iterable[str]) -> set[str]:
         return set()
     refusing = session.exec(
         select(PhoneState.phone_hash).where(
-            col(PhoneState.phone_hash).in_(by_hash),
+            among(session, col(PhoneState.phone_hash), by_hash),
             or_(col(PhoneState.opted_out_at).is_not(None), col(PhoneState.unreachable_at).is_not(None)),
         )
     )

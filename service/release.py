@@ -16,6 +16,7 @@ from messages.protocol import Protocol
 from messages.schedule import Decision, Expire, Go, Skip, Standing, Wait
 from messages.urgency import Urgency
 from service import escalations
+from service.db import among
 from service.models import OutboundMessage, Patient, PlanItem, metadata
 from service.planning import SCHEDULED_KINDS, facts_of, protocol_of
 from service.reachability import unreachable
@@ -71,18 +72,27 @@ class _Situation:
         self.session, self.runtime = session, runtime
         ids = sorted({message.enrollment_id for message in messages if message.enrollment_id})
         # Plain rows, not objects: this is read for every text that goes out, and written for few.
-        rows = select_columns(ENROLLMENTS).where(ENROLLMENTS.c.id.in_(ids)).order_by(ENROLLMENTS.c.id)
+        rows = (
+            select_columns(ENROLLMENTS)
+            .where(among(session, ENROLLMENTS.c.id, ids))
+            .order_by(ENROLLMENTS.c.id)
+        )
         self.enrollments: dict[str, Any] = {row.id: row for row in session.execute(rows.with_for_update())}
         patients = {row.patient_id for row in self.enrollments.values()}
-        wanted = select_columns(col(Patient.id), col(Patient.timezone)).where(col(Patient.id).in_(patients))
+        zones = select_columns(col(Patient.id), col(Patient.timezone))
+        wanted = zones.where(among(session, col(Patient.id), patients))
         self.patients: dict[str, Any] = {row.id: row for row in session.execute(wanted)}
         self.items: dict[str, Any] = {}
         self.here = {message.plan_item_id for message in messages}
         self.sent: dict[str, dict[str, datetime]] = {key: {} for key in ids}
         self.answered: dict[str, set[str]] = {key: set() for key in ids}
         self.closed: dict[str, set[str]] = {key: set() for key in ids}
-        for item in session.execute(select_columns(*ITEM_NEEDED).where(ITEMS.c.enrollment_id.in_(ids))):
+        self.planned: dict[str, list[Any]] = {key: [] for key in ids}
+        every = select_columns(*ITEM_NEEDED).where(among(session, ITEMS.c.enrollment_id, ids))
+        for item in session.execute(every):
             self.items[item.id] = item
+            if item.status == "planned":
+                self.planned[item.enrollment_id].append(item)
             if item.sent_at:
                 self.sent[item.enrollment_id][item.key] = item.sent_at
             if item.answered_at:
@@ -97,10 +107,11 @@ class _Situation:
     def _last_texts(self, phones: set[str], now: datetime) -> dict[str, datetime]:
         """When each phone got its last scheduled text; one on its way just now counts as sent now."""
         at = func.coalesce(OutboundMessage.accepted_at, OutboundMessage.dispatched_at)
+        hashes = {phone: hashed(self.session, "phone", phone) for phone in phones}
         rows = self.session.exec(
             select(OutboundMessage.to_phone_hash, func.max(at))
             .where(
-                col(OutboundMessage.to_phone).in_(phones),
+                among(self.session, col(OutboundMessage.to_phone_hash), hashes.values()),
                 col(OutboundMessage.kind).in_(SCHEDULED_KINDS),
                 col(OutboundMessage.status).in_(ON_ITS_WAY),
                 col(OutboundMessage.created_at) <= now,
@@ -108,7 +119,6 @@ class _Situation:
             .group_by(OutboundMessage.to_phone_hash)
         )
         by_hash = {found: last or now for found, last in rows}
-        hashes = {phone: hashed(self.session, "phone", phone) for phone in phones}
         return {phone: by_hash[found] for phone, found in hashes.items() if found in by_hash}
 
     def decide(self, message: OutboundMessage, now: datetime) -> Decision:
@@ -148,12 +158,8 @@ class _Situation:
         """When an earlier text that waited for the end of a pause is looked at again: it goes before this."""
         earlier = [
             one.id
-            for one in self.items.values()
-            if one.enrollment_id == item.enrollment_id
-            and one.id not in self.here
-            and one.status == "planned"
-            and one.due_at < item.due_at
-            and one.expires_at > now
+            for one in self.planned[item.enrollment_id]
+            if one.id not in self.here and one.due_at < item.due_at and one.expires_at > now
         ]
         if not earlier:
             return None

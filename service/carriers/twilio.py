@@ -22,6 +22,7 @@ from twilio.rest import Client
 from service.carriers import Accepted, CarrierError, LoggedMessage, Sending, twilio_doors, twilio_media
 from service.carriers.no_answer import no_answer
 from service.carriers.twilio_codes import lookup
+from service.carriers.twilio_session import Session
 from service.carriers.twilio_setup import door_faults, sorted_faults
 from service.settings import Settings
 
@@ -41,6 +42,7 @@ class _Http(TwilioHttpClient):
 
     def __init__(self) -> None:
         super().__init__(timeout=ANSWER_SECONDS)
+        self.session = Session()
         self.timeout = (CONNECT_SECONDS, ANSWER_SECONDS)
         self.headers: dict[str, str] = {}
 
