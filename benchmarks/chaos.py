@@ -280,9 +280,12 @@ def settle(scene: Scene, runtime: Runtime) -> None:
         process.kill()
         process.wait()
         scene.processes[place] = scene.new_worker()
-    began, said = time.monotonic(), 0.0
+    began, said, acknowledged = time.monotonic(), 0.0, False
     while time.monotonic() - began < SETTLED_WITHIN + 300:
         time.sleep(1)
+        if not acknowledged and patiently(partial(chaos_count.read_all, runtime, scene.replies)):
+            scene.counts["escalations acknowledged"] = patiently(partial(chaos_load.acknowledge_all, runtime))
+            acknowledged = True
         left = patiently(partial(chaos_count.unsettled, runtime, scene.replies))
         if left == 0:
             break

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from sqlalchemy import select as select_columns
 from sqlmodel import col, func, or_, select
 
 from service import marks
 from service.db import reading
-from service.models import Escalation, OutboundMessage, PlanItem, Reply
+from service.models import Escalation, OutboundMessage, PlanItem, Reply, metadata
 from service.runtime import Runtime
 
 WITHOUT = "red flags the auditor found without an escalation"
@@ -38,28 +40,46 @@ def unsettled(runtime: Runtime, written: int) -> int:
     return int(texts + unread + max(0, written - stored))
 
 
+def read_all(runtime: Runtime, written: int) -> bool:
+    """Whether every reply is stored and triaged."""
+    with reading(runtime.engine) as session:
+        unread = select(func.count()).select_from(Reply).where(col(Reply.triaged_at).is_(None))
+        stored = session.exec(select(func.count()).select_from(Reply)).one()
+        return stored >= written and session.exec(unread).one() == 0
+
+
+def _read(runtime: Runtime, query: Any) -> list[Any]:
+    with reading(runtime.engine) as session:
+        return list(session.exec(query))
+
+
+def _texts(runtime: Runtime) -> list[Any]:
+    """Of every text what the count needs, as plain rows."""
+    names = ("patient_id", "to_phone", "body", "kind", "status", "due_at", "settled_at")
+    columns = [metadata.tables["outbound_messages"].c[name] for name in names]
+    with reading(runtime.engine) as session:
+        return list(session.execute(select_columns(*columns)))
+
+
 def verdict(
     runtime: Runtime, got: Counter[tuple[str, str]], written: int
 ) -> tuple[dict[str, int], list[str]]:
     """Counts to print, and the promises that were broken."""
-    with reading(runtime.engine) as session:
-        rows = session.exec(select(OutboundMessage)).all()
-        tasks = {
-            key
-            for row in session.exec(select(Escalation))
-            for key in (row.patient_id, row.phone)
-            if key is not None
-        }
-        replies = session.exec(select(func.count()).select_from(Reply)).one()
-        untriaged = session.exec(
-            select(func.count()).select_from(Reply).where(col(Reply.triaged_at).is_(None))
-        ).one()
-        silent_items = session.exec(
-            select(func.count())
-            .select_from(PlanItem)
-            .join(OutboundMessage, col(OutboundMessage.plan_item_id) == PlanItem.id)
-            .where(col(OutboundMessage.status).in_(SENT), col(PlanItem.status) == "planned")
-        ).one()
+    # One session for each look: on a busy machine a long one would be ended by the database.
+    rows = _texts(runtime)
+    open_about = _read(runtime, select(Escalation.patient_id, Escalation.phone))
+    tasks = {key for one in open_about for key in one if key is not None}
+    (replies,) = _read(runtime, select(func.count()).select_from(Reply))
+    (untriaged,) = _read(
+        runtime, select(func.count()).select_from(Reply).where(col(Reply.triaged_at).is_(None))
+    )
+    (silent_items,) = _read(
+        runtime,
+        select(func.count())
+        .select_from(PlanItem)
+        .join(OutboundMessage, col(OutboundMessage.plan_item_id) == PlanItem.id)
+        .where(col(OutboundMessage.status).in_(SENT), col(PlanItem.status) == "planned"),
+    )
     now = runtime.clock()
     ours = Counter((row.to_phone, row.body) for row in rows)
     said_sent = Counter((row.to_phone, row.body) for row in rows if row.status in SENT)

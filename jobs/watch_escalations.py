@@ -134,13 +134,17 @@ def _restart_clocks(runtime: Runtime, now: datetime) -> int:
             )
             .limit(MOST)
         ).all()
+    mended = 0
     for escalation_id in stuck:
-        log.error("auditor: the clock of escalation %s stood still; starting it again", escalation_id)
         with session_on(runtime.engine) as session:
-            row = escalation_rows.locked(session, escalation_id)
+            row = escalation_rows.locked_if_free(session, escalation_id)
+            if row is None or not escalation_rows.stands_still(row, now - LATE):
+                continue  # somebody else is, or was, at it
+            log.error("auditor: the clock of escalation %s stood still; starting it again", escalation_id)
             _mend(session, runtime, row, now)
             session.commit()
-    return len(stuck)
+        mended += 1
+    return mended
 
 
 def _mend(session: Session, runtime: Runtime, row: Escalation, now: datetime) -> None:

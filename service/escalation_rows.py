@@ -68,6 +68,13 @@ def locked_if_free(session: Session, escalation_id: str) -> Escalation | None:
     return _for_update(session, escalation_id, skip=True)
 
 
+def stands_still(row: Escalation, before: datetime) -> bool:
+    """Whether an unresolved escalation has no next event, or one that should have come ``before``."""
+    unending = row.status == "acknowledged" and row.acknowledgement_expires_at is None
+    late = row.next_event_at is None or row.next_event_at < before
+    return row.status != "resolved" and (late or unending)
+
+
 def _for_update(session: Session, escalation_id: str, skip: bool) -> Escalation | None:
     return session.exec(
         select(Escalation)

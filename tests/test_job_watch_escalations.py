@@ -2,18 +2,20 @@
 
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import update
-from sqlmodel import delete
+from sqlmodel import Session, delete, select
 
 from jobs import page_on_call, watch_escalations
 from messages.urgency import Urgency
-from service import escalations, inbox
+from service import escalation_rows, escalations, inbox
 from service.db import session_on
 from service.models import Enrollment, Escalation, EscalationEvent, Mark, Reply, StoredAssessment
 from service.runtime import Runtime
 from tests.clinic import (
     ANA,
     NURSE,
+    STRANGER,
     enroll,
     escalations_of,
     kinds,
@@ -23,6 +25,7 @@ from tests.clinic import (
     text,
     the_escalation,
 )
+from tests.conftest import SetClock
 
 NOTHING = {"unread": 0, "without_escalation": 0, "clocks": 0, "strays": 0, "long_pauses": 0}
 
@@ -157,3 +160,25 @@ def test_an_emergency_open_over_a_day_holds_the_course_back_and_is_said_so(runti
     assert watch_escalations.run(runtime, clock())["long_pauses"] == 1
     assert {row.reason for row in escalations_of(runtime)} == {"red_flag", "long_pause"}
     assert watch_escalations.run(runtime, clock() + timedelta(seconds=15))["long_pauses"] == 0
+
+
+def test_a_clock_somebody_else_started_meanwhile_is_left_alone(
+    runtime: Runtime, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four workers each have an auditor and see the same late clock: it is started again, and told, once."""
+    member(runtime)
+    text(runtime, STRANGER, "my foot is numb")
+    with session_on(runtime.engine) as session:
+        session.exec(select(Escalation)).one().next_event_at = clock() - timedelta(minutes=5)
+        session.commit()
+    locked = escalation_rows.locked_if_free
+
+    def other_was_quicker(session: Session, escalation_id: str) -> Escalation | None:
+        monkeypatch.setattr(escalation_rows, "locked_if_free", locked)
+        session.rollback()
+        assert watch_escalations.run(runtime, clock())["clocks"] == 1
+        return locked(session, escalation_id)
+
+    monkeypatch.setattr(escalation_rows, "locked_if_free", other_was_quicker)
+    assert watch_escalations.run(runtime, clock())["clocks"] == 0
+    assert kinds(runtime, the_escalation(runtime)).count("repaired") == 1
