@@ -82,7 +82,7 @@ class Scene:
     def new_web(self) -> None:
         env = environment(**self.settings())
         self.web = start(["-m", "service", "web", "--port", str(self.web_port)], env, self.folder / "web.log")
-        wait_for(f"http://127.0.0.1:{self.web_port}/healthz")
+        wait_for(f"http://127.0.0.1:{self.web_port}/healthz", seconds=180)  # busy machines start slowly
 
     def stop(self) -> None:
         for process in [*self.processes, *([self.web] if self.web else [])]:
