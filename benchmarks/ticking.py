@@ -18,7 +18,8 @@ from service.models import OutboundMessage, metadata
 from service.runtime import Runtime, make_runtime
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-TICKS = 200
+TICKS = 100
+DUE_TICKS = 9
 DUE_AT_ONCE = 200
 COPIED_AT_ONCE = 100_000
 DUE = bindparam("due", type_=col(OutboundMessage.due_at).type)
@@ -115,14 +116,16 @@ def idle(runtime: Runtime) -> float:
 
 
 def with_due(runtime: Runtime, count: int = DUE_AT_ONCE) -> float:
-    """Milliseconds to claim ``count`` due texts; they are planned again afterwards."""
-    now = runtime.clock()
-    _move(runtime, now - timedelta(seconds=1), count, "")
-    began = time.perf_counter()
-    assert tick(runtime, now) == count
-    seconds = time.perf_counter() - began
-    _move(runtime, now + timedelta(days=1), count, ", status = 'planned'")
-    return 1000 * seconds
+    """Milliseconds to claim ``count`` due texts, median; they are planned again afterwards."""
+    times = []
+    for _ in range(DUE_TICKS):
+        now = runtime.clock()
+        _move(runtime, now - timedelta(seconds=1), count, "")
+        began = time.perf_counter()
+        assert tick(runtime, now) == count
+        times.append(time.perf_counter() - began)
+        _move(runtime, now + timedelta(days=1), count, ", status = 'planned'")
+    return 1000 * median(times)
 
 
 def _move(runtime: Runtime, due: datetime, count: int, also: str) -> None:

@@ -12,6 +12,7 @@ inserts by their default. An ``update()`` must set both columns.
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from sqlalchemy import JSON, Column, Dialect, String, Table, Text, TypeDecorator, event, inspect
@@ -176,10 +177,15 @@ def _digest(dialect: Dialect, kind: str, value: str | None) -> Hashed | None:
 
 def with_digests(table: Table, row: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     """A row of plain values and, for each of its look-up columns, the hash beside it."""
-    sought = [
+    return dict(row) | {f"{name}_hash": _digest(dialect, kind, row[name]) for name, kind in _sought(table)}
+
+
+@cache
+def _sought(table: Table) -> list[tuple[str, str]]:
+    """The look-up columns of a table, each with its kind."""
+    return [
         (column.name, column.type.kind) for column in table.columns if isinstance(column.type, SealedLookup)
     ]
-    return dict(row) | {f"{name}_hash": _digest(dialect, kind, row[name]) for name, kind in sought}
 
 
 def keep_digests(model: type) -> None:
