@@ -18,6 +18,7 @@ from service import fates, receipts
 from service.carriers import CarrierError, LoggedMessage
 from service.claims import LEASE
 from service.db import reading, session_on
+from service.keyring import Unreadable
 from service.models import MESSAGE_KINDS, OutboundMessage
 from service.runtime import Runtime
 
@@ -38,6 +39,7 @@ Verdict = LoggedMessage | CarrierError | None
 Log = list[LoggedMessage] | CarrierError
 NOT_TOLD_APART = CarrierError("not to be told apart yet", outcome="unknown")
 NO_TIME = CarrierError("the carrier's log did not answer in time", outcome="unknown")
+NO_KEY = CarrierError("this process has no key to read the text by", outcome="unknown")
 
 
 def settle(runtime: Runtime, now: datetime, kinds: Sequence[str] = MESSAGE_KINDS) -> dict[str, int]:
@@ -103,12 +105,19 @@ def _is_ripe(row: OutboundMessage, watched: float, now: datetime) -> bool:
 
 
 def _look_up(runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime) -> dict[str, Verdict]:
-    """What the carrier's log says of each text: its line, nothing, or that it cannot be read."""
+    """What the carrier's log says of each text: its line, nothing, or that it cannot be read.
+
+    A text whose key is missing here is in no log by its placeholder: that says nothing about its fate.
+    """
     by_phone: dict[str, list[OutboundMessage]] = defaultdict(list)
+    verdicts: dict[str, Verdict] = {}
     for row in rows:
-        by_phone[row.to_phone].append(row)
+        if isinstance(row.to_phone, Unreadable) or isinstance(row.body, Unreadable):
+            verdicts[row.id] = NO_KEY
+        else:
+            by_phone[row.to_phone].append(row)
     if not by_phone:
-        return {}
+        return verdicts
 
     def read(phone: str) -> Log:
         first = min(row.dispatched_at or row.created_at for row in by_phone[phone])
@@ -118,7 +127,6 @@ def _look_up(runtime: Runtime, rows: Sequence[OutboundMessage], now: datetime) -
             return error
 
     logs = _read_all(list(by_phone), read)
-    verdicts: dict[str, Verdict] = {}
     for phone, texts in by_phone.items():
         found = logs.get(phone, NO_TIME)
         if isinstance(found, CarrierError):
@@ -156,7 +164,11 @@ def _note_unreadable(
 def _matched(
     runtime: Runtime, texts: Sequence[OutboundMessage], logged: Sequence[LoggedMessage]
 ) -> dict[str, Verdict]:
-    """Give each text a line of its own: same words, an id no row has, the oldest line to the oldest text."""
+    """Give each text a line of its own: same words, an id no row has, the oldest line to the oldest text.
+
+    Whose words a line has exactly comes first: one text may end with the words of another.
+    """
+    ids = [row.id for row in texts]
     with reading(runtime.engine) as session:
         sids = [line.carrier_sid for line in logged]
         taken = set(
@@ -164,31 +176,52 @@ def _matched(
                 select(OutboundMessage.carrier_sid).where(col(OutboundMessage.carrier_sid).in_(sids))
             )
         )
-        under_way = set(
-            session.exec(
-                select(OutboundMessage.body).where(
-                    OutboundMessage.to_phone == texts[0].to_phone,
-                    OutboundMessage.status == "claimed",
-                    col(OutboundMessage.id).not_in([row.id for row in texts]),
-                )
+        others = session.exec(
+            select(OutboundMessage.body, OutboundMessage.status).where(
+                OutboundMessage.to_phone == texts[0].to_phone,
+                col(OutboundMessage.status).in_(("claimed", "unknown")),
+                col(OutboundMessage.id).not_in(ids),
             )
-        )
+        ).all()
+    under_way = {body for body, status in others if status == "claimed"}
     free = [line for line in reversed(logged) if line.carrier_sid not in taken]
+    in_order = sorted(texts, key=lambda row: row.dispatched_at or row.created_at)
+    # The same words are on their way to this phone: their line is not ours.
+    verdicts: dict[str, Verdict] = {row.id: NOT_TOLD_APART for row in in_order if row.body in under_way}
+    looked_for = [row for row in in_order if row.id not in verdicts]
+    verdicts |= _paired(looked_for, free, _same_words)
+    theirs = [_words(body) for body, _ in others]
+    longest_first = sorted(looked_for, key=lambda row: -len(row.body))
+    left = [row for row in longest_first if verdicts[row.id] is None]
+    return verdicts | _paired(left, free, lambda logged, ours: _ends_alike(logged, ours, theirs))
+
+
+def _paired(
+    texts: Sequence[OutboundMessage], free: list[LoggedMessage], alike: Callable[[str, str], bool]
+) -> dict[str, Verdict]:
+    """Each text's line or None; lines that are taken leave ``free``."""
     verdicts: dict[str, Verdict] = {}
-    for row in sorted(texts, key=lambda row: row.dispatched_at or row.created_at):
-        if row.body in under_way:  # the same words are on their way to this phone: its line is not ours
-            verdicts[row.id] = NOT_TOLD_APART
-            continue
-        line = next((line for line in free if _same_words(line.body, row.body)), None)
+    for row in texts:
+        line = next((line for line in free if alike(line.body, row.body)), None)
         if line is not None:
             free.remove(line)
         verdicts[row.id] = line
     return verdicts
 
 
+def _words(body: str) -> str:
+    return sanitise(body).strip()
+
+
 def _same_words(logged: str, ours: str) -> bool:
-    """A trial account puts words of its own in front, and a messaging service may simplify characters."""
-    return sanitise(logged).strip().endswith(ours.strip())
+    """A messaging service may simplify characters."""
+    return _words(logged) == _words(ours)
+
+
+def _ends_alike(logged: str, ours: str, theirs: Sequence[str]) -> bool:
+    """A trial account puts words of its own in front. ``theirs``: of other texts on their way there."""
+    line, end = _words(logged), _words(ours)
+    return line.endswith(end) and not any(len(one) > len(end) and line.endswith(one) for one in theirs)
 
 
 def _settle_one(

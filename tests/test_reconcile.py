@@ -9,7 +9,8 @@ import pytest
 from sqlmodel import select
 
 from jobs import send_due, settle_unknown, settle_urgent
-from service import claims, dispatch, outbox, reconcile
+from service import claims, dispatch, outbox, reconcile, results
+from service.carriers import Sending
 from service.db import session_on
 from service.models import Escalation, OutboundMessage
 from service.runtime import Runtime, make_runtime
@@ -83,6 +84,44 @@ def test_a_text_the_carrier_lacks_is_sent_again_after_looking(
     dispatch.send_due(live, clock.now)
     assert standin.got(PHONE) == ["words k"]
     assert state(live, message_id) == "accepted"
+
+
+LONG = "Kim: bring your papers. Please call us."
+SHORT = "Please call us."
+
+
+@pytest.mark.parametrize("trial", [False, True])
+@pytest.mark.parametrize("short_first", [False, True])
+def test_a_text_is_not_taken_for_one_that_ends_with_its_words(
+    live: Runtime, standin: StandIn, clock: SetClock, short_first: bool, trial: bool
+) -> None:
+    """The long one reached the carrier, the short one did not: neither is lost, neither goes twice."""
+    bodies = [SHORT, LONG] if short_first else [LONG, SHORT]
+    for number, body in enumerate(bodies):
+        standin.script.append(ACCEPT_DROP if body == LONG else DROP)
+        queue(live, "member", str(number), body=body)
+        dispatch.send_due(live, clock.advance(seconds=1))
+    if trial:
+        (line,) = standin.log
+        line.body = "Sent from your Twilio trial account - " + line.body
+    assert settle_unknown.run(live, clock.advance(seconds=16)) == {"found": 1, "sent_again": 1}
+    dispatch.send_due(live, clock.now)
+    assert sorted(one.split(" - ")[-1] for one in standin.got(PHONE)) == sorted([SHORT, LONG])
+
+
+def test_a_line_that_another_text_in_hand_has_word_for_word_is_not_taken(
+    live: Runtime, standin: StandIn, clock: SetClock
+) -> None:
+    standin.script.append(DROP)
+    short = queue(live, "member", "s", body=SHORT)
+    dispatch.send_due(live, clock.now)
+    clock.advance(seconds=16)
+    queue(live, "member", "l", body=LONG)
+    (claimed,), _ = claims.claim(live, outbox.URGENT_LANE, clock.now, 10)
+    sid = live.carrier.send(Sending(message_id=claimed.id, to_phone=PHONE, body=LONG)).carrier_sid
+    assert settle_unknown.run(live, clock.now) == {"sent_again": 1}
+    results.write_accepted(live, [(claimed, sid)], clock.now)
+    assert state(live, claimed.id) == "accepted" and state(live, short) == "planned"
 
 
 def settle(runtime: Runtime, clock: SetClock, seconds: float) -> dict[str, int]:

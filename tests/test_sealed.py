@@ -13,7 +13,7 @@ from sqlmodel import col, select
 
 from jobs.scheduler import JOBS, tick
 from messages.schedule import Skip
-from service import enrollments, fates, inbox, legal_holds, oncall, outbox, plan
+from service import dispatch, enrollments, fates, inbox, legal_holds, oncall, outbox, plan, reconcile
 from service.carriers.simulator import SimulatorCarrier
 from service.db import make_engine, reading, session_on
 from service.index_keys import adopt, forget
@@ -40,6 +40,7 @@ from tests.api_client import signed_client
 from tests.clinic import ANA, asked, enroll, member, rows, sent_to, the_escalation
 from tests.clinic import text as write
 from tests.conftest import SetClock, seal, settings_for
+from tests.standin_carrier import ACCEPT_DROP, StandIn, settings_of
 from tests.web_clinic import browser_of, words_of
 
 NAME, PHONE, CARER, RECORD = "Zebulonia Markwart", "+13125550187", "+13125550188", "MRN-quokka-77"
@@ -352,6 +353,31 @@ def test_with_a_lost_key_the_pages_stand_and_triage_goes_on(
     read = [row.body for row in rows(after, SimulatedText) if not isinstance(row.body, Unreadable)]
     assert read and not [body for body in read if "cannot be read" in body], "nobody is sent a placeholder"
     after.close()
+
+
+def test_a_worker_that_lacks_the_new_key_does_not_take_a_text_for_lost(
+    database_url: str, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys were rotated and one worker started without the new one: it sees no words that stand in a log."""
+    old, standin = seal(database_url, monkeypatch), StandIn(receipts=()).start()
+    values = {"pace": 0, **settings_of(standin)}
+    behind = make_runtime(settings_for(database_url, **values), clock=clock)
+    seal(database_url, monkeypatch, f"{new_key_line('t2')},{old}")
+    ahead = make_runtime(settings_for(database_url, **values), clock=clock)
+    with session_on(ahead.engine) as session:
+        told = {"to_phone": PHONE, "body": WORDS, "expires_at": clock() + timedelta(hours=2)}
+        outbox.queue(session, now=clock(), key="k", kind="member", **told)
+        session.commit()
+    standin.script.append(ACCEPT_DROP)
+    dispatch.send_urgent(ahead, clock())
+    assert isinstance(rows(behind, OutboundMessage)[0].body, Unreadable)
+    assert reconcile.settle(behind, clock.advance(seconds=16)) == {"unreadable": 1}
+    dispatch.send_urgent(ahead, clock())
+    assert reconcile.settle(ahead, clock.advance(seconds=16)) == {"found": 1}
+    assert standin.got(PHONE) == [WORDS]
+    for runtime in (behind, ahead):
+        runtime.close()
+    standin.stop()
 
 
 def test_a_phone_that_refused_texts_stays_refused_when_its_number_cannot_be_read(
