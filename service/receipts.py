@@ -120,15 +120,16 @@ def _advance(
     if state in ("undelivered", "failed"):
         fates.fail(session, runtime, row, error_code, now, status=state)
         return
-    if state == "delivered" and row.status == "undelivered" and second_tries.call_off(session, row, now):
-        if row.plan_item_id and row.kind == "check_in":
+    if state == "delivered" and row.status in ("undelivered", "failed"):
+        waited = second_tries.call_off(session, row, now, "the first one arrived after all")
+        if waited and row.plan_item_id and row.kind == "check_in":
             results.open_questions(session, runtime, [row.plan_item_id], now)
     row.status = state
     if state == "delivered":
         row.settled_at, row.error_code, row.why = now, None, None
-        state = session.get(PhoneState, row.to_phone)
-        if state is not None:
-            fates.heard_from(session, state)
+        phone = session.get(PhoneState, row.to_phone_hash or row.to_phone)  # known also without its key
+        if phone is not None:
+            fates.heard_from(session, phone)
     session.add(row)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, or_, select
 
-from service import audit, carrier_redaction, legal_holds
+from service import audit, carrier_redaction, legal_holds, second_tries
 from service.models import Escalation, LabelledCase, OutboundMessage, Redaction, Reply, StoredAssessment
 from service.redacted_words import (
     MARKER,
@@ -97,6 +97,8 @@ def redact_message(
         return done
     if message.status not in DONE_STATES and not (message.status == "unknown" and message.settled_at):
         raise RedactionRefused("This text is still on its way: redact it when it has arrived or failed.")
+    if not second_tries.withhold(session, message, MARKER, now):
+        raise RedactionRefused("This text is being sent once more: redact both when that is done.")
     owners = {message.patient_id} if message.patient_id else set()
     _refuse_held(session, owners)
     gone, message.body = [message.body], MARKER

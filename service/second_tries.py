@@ -70,18 +70,37 @@ def lay(session: Session, runtime: Runtime, first: OutboundMessage, now: datetim
     )
 
 
-def call_off(session: Session, first: OutboundMessage, now: datetime) -> bool:
-    """The first one arrived after all: the second is not sent if it is still waiting. No commit."""
-    second = session.exec(
-        select(OutboundMessage)
-        .where(OutboundMessage.key == first.key + AGAIN, OutboundMessage.status == "planned")
-        .with_for_update()
-    ).first()
-    if second is None:
+def call_off(session: Session, first: OutboundMessage, now: datetime, why: str) -> bool:
+    """The second one is not sent any more if it is still waiting; whether it was. No commit."""
+    second = _second_of(session, first)
+    if second is None or second.status != "planned":
         return False
-    second.status, second.why, second.settled_at = "cancelled", "the first one arrived after all", now
+    second.status, second.why, second.settled_at = "cancelled", why, now
     session.add(second)
     return True
+
+
+def withhold(session: Session, first: OutboundMessage, marker: str, now: datetime) -> bool:
+    """The first one's words go (``marker`` stands for them): the second, which repeats them, does not go out
+    and keeps none. False: it cannot be held back, because it is in a worker's hands or puts a question of
+    the plan, which holds nobody's words. No commit."""
+    second = _second_of(session, first)
+    if second is None or second.status not in ("planned", "claimed", "unknown"):
+        return True
+    if second.kind in SCHEDULED_KINDS or not call_off(session, first, now, "its words were redacted"):
+        return False
+    second.body = marker
+    return True
+
+
+def _second_of(session: Session, first: OutboundMessage) -> OutboundMessage | None:
+    """Locked, and as it is stored now."""
+    return session.exec(
+        select(OutboundMessage)
+        .where(OutboundMessage.key == first.key + AGAIN)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).first()
 
 
 def _open_from(session: Session, runtime: Runtime, first: OutboundMessage, at: datetime) -> datetime | None:

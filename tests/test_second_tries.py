@@ -7,7 +7,17 @@ import pytest
 
 from jobs import flag_silence, send_due
 from messages.urgency import Urgency
-from service import claims, dispatch, enrollments, outbox, planning, receipts, results, second_tries
+from service import (
+    claims,
+    dispatch,
+    enrollments,
+    outbox,
+    planning,
+    receipts,
+    redactions,
+    results,
+    second_tries,
+)
 from service.db import session_on
 from service.models import Escalation, OutboundMessage, PlanItem
 from service.runtime import Runtime, make_runtime
@@ -163,11 +173,12 @@ def test_pages_and_other_codes_have_no_second_try(live: Runtime, clock: SetClock
         assert second_of(live, first) is None, kind
 
 
+@pytest.mark.parametrize("state", ["undelivered", "failed"])
 def test_the_second_is_called_off_when_the_first_arrived_after_all(
-    live: Runtime, standin: StandIn, clock: SetClock
+    live: Runtime, standin: StandIn, clock: SetClock, state: str
 ) -> None:
     first, _ = sent_check_in(live, clock)
-    tell(live, first)
+    tell(live, first, state)
     tell(live, first, "delivered")
     second = second_of(live, first)
     assert second is not None and second.status == "cancelled"
@@ -201,3 +212,47 @@ def test_a_receipt_before_our_own_commit_keeps_the_question_shut(
     send_due.run(live, clock.advance(minutes=31))
     second = second_of(live, first)
     assert second is not None and second.status == "accepted" and item_of(live, first).status == "sent"
+
+
+def redact(runtime: Runtime, message: OutboundMessage) -> None:
+    with session_on(runtime.engine) as session:
+        about = {"message_id": message.id, "why": "wrong_number", "actor": "kim"}
+        redactions.redact_message(session, runtime, now=runtime.clock(), **about)
+
+
+@pytest.mark.parametrize("kind", ["notice", "member", "safety"])
+def test_words_that_were_redacted_are_not_sent_once_more(
+    live: Runtime, standin: StandIn, clock: SetClock, kind: str
+) -> None:
+    first = row(live, queue(live, kind))
+    dispatch.send_urgent(live, clock())
+    tell(live, first)
+    redact(live, first)
+    second = second_of(live, first)
+    assert second is not None and second.status == "cancelled" and second.body == row(live, first.id).body
+    assert f"a {kind}" not in second.body
+    dispatch.send_urgent(live, clock.advance(minutes=15))
+    assert standin.got(ANA) == [f"a {kind}"]
+
+
+def test_words_whose_second_try_is_in_a_workers_hands_cannot_be_redacted_yet(
+    live: Runtime, clock: SetClock
+) -> None:
+    first = row(live, queue(live, "member"))
+    dispatch.send_urgent(live, clock())
+    tell(live, first)
+    (claimed,), _ = claims.claim(live, outbox.URGENT_LANE, clock.advance(minutes=11), 10)
+    with pytest.raises(redactions.RedactionRefused, match="once more"):
+        redact(live, first)
+    results.write_accepted(live, [(claimed, "SM" + claimed.id)], clock())
+    redact(live, first)
+    assert "a member" not in row(live, first.id).body
+
+
+def test_a_question_that_is_to_be_put_again_keeps_its_text(live: Runtime, clock: SetClock) -> None:
+    first, _ = sent_check_in(live, clock)
+    tell(live, first)
+    with pytest.raises(redactions.RedactionRefused):
+        redact(live, first)
+    second = second_of(live, first)
+    assert second is not None and (second.status, second.body) == ("planned", first.body)
