@@ -33,6 +33,7 @@ def clear_assessments(session: Session, reply: Reply, body: str) -> set[Cleared]
         Reply.received_at >= reply.received_at - JOINED_WITHIN,
         Reply.received_at <= reply.received_at + JOINED_WITHIN,
     )
+    _lock_courses(session, reply)
     rows = session.exec(select(StoredAssessment).where(col(StoredAssessment.reply_id).in_(near))).all()
     cleared: set[Cleared] = set()
     for row in rows:
@@ -53,6 +54,19 @@ def clear_assessments(session: Session, reply: Reply, body: str) -> set[Cleared]
         if mine and score:
             _score_before(session, row.enrollment_id)
     return cleared
+
+
+def _lock_courses(session: Session, reply: Reply) -> None:
+    """Before anything else of them: a reply that is triaged meanwhile writes answer and score behind this
+    lock too, and neither is to be overwritten with what was true before it."""
+    read_for = select(StoredAssessment.enrollment_id).where(StoredAssessment.reply_id == reply.id)
+    session.exec(
+        select(Enrollment)
+        .where(col(Enrollment.id).in_(read_for))
+        .order_by(Enrollment.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
 
 
 def _clear_answer(session: Session, plan_item_id: str | None) -> None:

@@ -1,6 +1,7 @@
 """A text that should not be here loses its words everywhere; what was done about it stays."""
 
 import json
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import Session
 
 from jobs import redact_at_carrier
-from service import escalations, legal_holds, member_texts, redactions
+from service import escalations, legal_holds, member_texts, redacted_words, redactions
 from service.db import reading, session_on
 from service.models import (
     AuditEvent,
@@ -142,6 +143,29 @@ def test_a_rise_is_not_measured_from_a_redacted_score(runtime: Runtime, clock: S
         clock.advance(hours=3)
     redact(runtime, reply)
     assert clinic.rows(runtime, Enrollment)[0].last_score == 2.0
+
+
+def test_a_score_that_is_triaged_while_another_is_redacted_stays_the_last_one(
+    runtime: Runtime, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = clinic.enroll(runtime)
+    clinic.asked(runtime, course, "pain", timedelta(hours=3))
+    goes = clinic.text(runtime, clinic.ANA, "2")
+    clock.advance(hours=2)
+    clinic.asked(runtime, course, "pain")
+    later: list[Future[Reply]] = []
+
+    def then_another(session: Session, *given: Any) -> None:
+        score_before(session, *given)
+        later.append(pool.submit(clinic.text, runtime, clinic.ANA, "6"))
+        wait(later, timeout=2)  # it waits for us, or overtakes us
+
+    score_before = redacted_words._score_before
+    monkeypatch.setattr(redacted_words, "_score_before", then_another)
+    with ThreadPoolExecutor(1) as pool:
+        redact(runtime, goes)
+        later[0].result(timeout=20)
+    assert clinic.rows(runtime, Enrollment)[0].last_score == 6.0
 
 
 def test_both_patients_of_a_shared_phone_lose_it(runtime: Runtime) -> None:
