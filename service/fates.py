@@ -7,7 +7,7 @@ import logging
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from messages.escalation import morning_after
 from messages.urgency import Urgency
@@ -38,7 +38,8 @@ def fail(
 ) -> None:
     """The carrier will not deliver this text: ``failed`` or ``undelivered``, with the carrier's code.
 
-    1. The row keeps code and meaning. 2. The phone is marked when the code says so. 3. A page goes back to
+    1. The row keeps code and meaning. 2. The phone is marked when the code says so; everybody else whose
+    texts go to it gets a task then: nothing will be offered for them that could fail. 3. A page goes back to
     paging. 4. A text whose phone was only out of reach is tried once more while it is useful; that of a
     safety answer tells the team at once all the same. 5. A plan item learns that no answer can be expected.
     6. The team gets the task; a safety answer that its phone can never receive is noted on its own escalation
@@ -50,7 +51,8 @@ def fail(
     message.status, message.error_code, message.why = status, row.code or None, row.meaning
     message.settled_at, message.lease_until, message.claimed_by = now, None, None
     session.add(message)
-    _mark_phone(session, message, row, now)
+    if _mark_phone(session, message, row, now):
+        _tell_of_others(session, runtime, message, row, now)
     if message.kind == "page":
         session.flush()
         paging.page_failed(session, message, now, row.code)
@@ -117,12 +119,13 @@ def give_up_unknown(session: Session, runtime: Runtime, message: OutboundMessage
     _tell_team(session, runtime, message, "undeliverable", f"may not have arrived: {why}", now)
 
 
-def _mark_phone(session: Session, message: OutboundMessage, row: CarrierCode, now: datetime) -> None:
-    """By the keyed hash: it is known also where the number's key is missing."""
+def _mark_phone(session: Session, message: OutboundMessage, row: CarrierCode, now: datetime) -> bool:
+    """By the keyed hash: it is known also where the number's key is missing. Whether that is new."""
     if not row.mark:
-        return
+        return False
     key = message.to_phone_hash
     state = session.get(PhoneState, key) or PhoneState(phone=message.to_phone, phone_hash=key)
+    is_new = state.opted_out_at is None and state.unreachable_at is None
     if row.mark == "opted_out":
         state.opted_out_at = state.opted_out_at or now
         planning.fall_silent(session, key or message.to_phone, now)
@@ -130,6 +133,37 @@ def _mark_phone(session: Session, message: OutboundMessage, row: CarrierCode, no
         state.unreachable_at = state.unreachable_at or now
     state.code = row.code
     session.add(state)
+    return is_new
+
+
+def _tell_of_others(
+    session: Session, runtime: Runtime, message: OutboundMessage, row: CarrierCode, now: datetime
+) -> None:
+    """The tasks for patients who share the phone (with another patient, or with a member who is paged)."""
+    session.flush()
+    courses = session.exec(
+        select(Enrollment)
+        .join(Patient, col(Patient.id) == Enrollment.patient_id)
+        .where(
+            Patient.phone_hash == message.to_phone_hash,
+            Patient.id != (message.patient_id or ""),
+            col(Enrollment.status).in_(("active", "paused")),
+        )
+        .order_by(Enrollment.id)
+    ).all()
+    for course in courses:
+        morning = _morning_of_first_days(session, runtime, course.id, now)
+        escalations.open_escalation(
+            session,
+            now=now,
+            site=runtime.site,
+            reason="opt_out" if row.mark == "opted_out" else "undeliverable",
+            urgency=Urgency.URGENT if morning else Urgency.ROUTINE,
+            due_by=morning,
+            patient_id=course.patient_id,
+            enrollment_id=course.id,
+            summary=f"A text to somebody who shares this patient's phone was not delivered: {row.meaning}.",
+        )
 
 
 def heard_from(session: Session, state: PhoneState) -> None:
@@ -150,7 +184,7 @@ def _tell_team(
     session.flush()
     morning = None
     if message.kind != "safety" and reason != "late_text":
-        morning = _morning_of_first_days(session, runtime, message, now)
+        morning = _morning_of_first_days(session, runtime, message.enrollment_id, now)
     escalations.open_escalation(
         session,
         now=now,
@@ -166,10 +200,10 @@ def _tell_team(
 
 
 def _morning_of_first_days(
-    session: Session, runtime: Runtime, message: OutboundMessage, now: datetime
+    session: Session, runtime: Runtime, enrollment_id: str | None, now: datetime
 ) -> datetime | None:
     """The next morning at the patient's, on days 0-3 after the procedure; None later or for nobody's text."""
-    course = session.get(Enrollment, message.enrollment_id) if message.enrollment_id else None
+    course = session.get(Enrollment, enrollment_id) if enrollment_id else None
     patient = session.get(Patient, course.patient_id) if course else None
     if course is None or patient is None:
         return None
