@@ -75,10 +75,11 @@ def _row(one: Arrival, now: datetime) -> dict[str, Any]:
         "id": new_id(),
         "carrier_sid": one.carrier_sid,
         "from_phone": one.from_phone,
-        "to_phone": one.to_phone,
+        "to_phone": _storable(one.to_phone),
         "body": _storable(one.body),
-        "media": list(one.media) if one.media else None,
-        "opt_out_type": one.opt_out_type,
+        "media": [{name: _storable(value) for name, value in each.items()} for each in one.media or ()]
+        or None,
+        "opt_out_type": _storable(one.opt_out_type),
         "segments": one.segments,
         "received_at": one.received_at or now,
         "stored_at": now,
@@ -88,9 +89,11 @@ def _row(one: Arrival, now: datetime) -> dict[str, Any]:
     }
 
 
-def _storable(body: str) -> str:
+def _storable(value: Any) -> Any:
     """A database text holds neither NUL nor half a surrogate pair; the rest stays exactly as written."""
-    return body.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    if not isinstance(value, str):
+        return value
+    return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def triage_reply(runtime: Runtime, reply_id: str, now: datetime) -> None:

@@ -446,3 +446,15 @@ def test_a_phone_that_writes_to_us_can_be_texted_after_all_but_an_opt_out_stays(
         ana, ben = (session.get_one(PhoneState, phone) for phone in (ANA, BEN))
         assert (ana.unreachable_at, ana.code) == (None, None)
         assert (ben.unreachable_at, ben.code) == (None, "21610") and ben.opted_out_at is not None
+
+
+def test_what_no_database_can_hold_keeps_no_reply_out(runtime: Runtime) -> None:
+    """Not in its words, nor in what the carrier says beside them."""
+    odd = "x\x00y\ud83d"
+    enroll(runtime)
+    reply = text(
+        runtime, ANA, f"my foot is numb {odd}", media=[{"url": odd, "type": "image/jpeg"}], opt_out_type=odd
+    )
+    assert reply.triage_attempts == 0 and reply.body == "my foot is numb xy?"
+    assert reply.media == [{"url": "xy?", "type": "image/jpeg"}] and reply.opt_out_type == "xy?"
+    assert escalations_of(runtime)[0].urgency in ("urgent", "emergency")
