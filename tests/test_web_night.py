@@ -82,3 +82,16 @@ def test_signing_out_leaves_no_draft_behind(site: Site):
     page.click("text=Sign out")
     page.wait_for_url("**/sign-in**")
     assert page.evaluate(drafts) == 0
+
+
+def test_whoever_only_went_away_leaves_no_draft_to_the_next_one(site: Site):
+    page = site.open(site.page_for(), "/enroll")
+    page.fill("#name", "Ana Doe")
+    kept = "JSON.stringify(sessionStorage)"
+    site.open(page, "/patients")
+    assert "Ana Doe" in page.evaluate(kept), "their own stays"
+    page.context.clear_cookies()
+    other = site.page_for("Sam Ortega")
+    page.context.add_cookies(other.context.cookies())
+    site.open(page, "/enroll")
+    assert page.input_value("#name") == "" and "Ana Doe" not in page.evaluate(kept)

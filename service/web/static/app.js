@@ -219,11 +219,12 @@
       find("button", said).addEventListener("click", () => { sessionStorage.removeItem(key); form.reset(); said.hidden = true; });
     }
   };
-  // Who signs out leaves nothing behind for the next person at this desk.
-  document.addEventListener("submit", (event) => {
-    if (event.target.getAttribute("action") !== "/sign-out") return;
-    for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
-  });
+  // Who signs out leaves nothing behind for the next person at this desk; nor does whoever only went away.
+  const forgetDrafts = (but) => {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:") && !(but && key.startsWith(but))) sessionStorage.removeItem(key);
+  };
+  if (body.dataset.who) forgetDrafts(`draft:${body.dataset.who}:`);
+  document.addEventListener("submit", (event) => { if (event.target.getAttribute("action") === "/sign-out") forgetDrafts(); });
   document.addEventListener("input", keepDraft);
   document.addEventListener("input", keepForm);
   // A translation belongs to the words it was made of: words that were changed have none.
