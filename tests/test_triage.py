@@ -286,3 +286,34 @@ def test_a_reaction_to_our_own_words_is_not_a_symptom() -> None:
     liked = "Liked “Any new numbness, tingling, weakness, fever or new pain? Reply YES or NO”"
     assert assess(liked, "symptoms").urgency is ROUTINE
     assert assess("Liked “Keep the bandage on and dry.”", "general").urgency is NONE
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [
+        ("a limb knocked me out cold in 1978 and i finished the day", ROUTINE),
+        ("fell overboard in 79, couldnt feel a thing from the chin down", ROUTINE),
+        ("mi hermano murió tosiendo sangre allá por 1951", ROUTINE),
+        ("i fell in 1999 and again this morning", URGENT),
+        ("fainted in 1978 and today too", EMERGENCY),
+    ],
+)
+def test_a_year_tells_the_past_and_this_morning_does_not(text: str, least: Urgency) -> None:
+    assert read_rules(text).urgency is least
+
+
+@pytest.mark.parametrize(
+    ("text", "urgency"),
+    [
+        ("la presión me salió 20/12", URGENT),
+        ("tension 21/11", URGENT),
+        ("la tension 12/8", ROUTINE),
+        ("me dieron cita el 20/12", ROUTINE),
+    ],
+)
+def test_pressure_told_in_centimetres_is_read_beside_its_word_only(text: str, urgency: Urgency) -> None:
+    assert read_rules(text).urgency is urgency
+
+
+def test_words_that_meet_only_where_a_courtesy_was_say_nothing() -> None:
+    assert assess("Mom is well. Thank you so much. I can't, wait for the party").urgency < URGENT

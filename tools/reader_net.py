@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import csr_matrix
 
-EPOCHS, BATCH, RATE, KEEP, SHRINK = 25, 512, 0.02, 0.5, 1e-5
+EPOCHS, BATCH, RATE, KEEP, SHRINK = 35, 512, 0.02, 0.3, 1e-5
 Parts = dict[str, np.ndarray]
 
 

@@ -26,11 +26,11 @@ from messages.triage.reader import OFFSET
 from messages.triage.rules import read_rules
 from messages.triage.signals import text_signals, word_signals, words
 
-SEEDS, UNITS = (1, 2), 12
+SEEDS, UNITS = (1,), 24
 FALSE_ALARMS = 0.06  # share of unseen replies that need at most a routine look but reach urgent here
 EMERGENCIES = 0.96  # share of unseen emergencies found that must be called emergency
 # Of all unseen red flags, the share that may raise nothing, be unknown to the rules and lie below none_below.
-QUIET_MISSES = 0.01
+QUIET_MISSES = 0.025
 # Of all unseen red flags that only images of the rules found, the share that may lie below harmless_below.
 IMAGES_LOST = 0.01
 LEVELS = (2, 3, 1)  # red flag, emergency, anybody
@@ -92,13 +92,14 @@ class Examples:
         return csr_matrix((np.array(values, np.float32), columns, starts), (len(self.rows), len(known)))
 
     def known(self, among: np.ndarray) -> dict[str, int]:
-        """Features worth a weight: seen in three rows or more, frames and ordinary texts counting less."""
+        """Features worth a weight: seen in five rows or more (rarer ones taught nothing on families left
+        out), frames and ordinary texts counting less."""
         count: dict[str, float] = {}
         for place in np.flatnonzero(among):
             more = 1.0 if self.family[place] not in ("frames", "ordinary") else 0.4
             for name in self.signals[place]:
                 count[name] = count.get(name, 0) + more
-        return {name: i for i, name in enumerate(sorted(name for name, many in count.items() if many > 2.1))}
+        return {name: i for i, name in enumerate(sorted(name for name, many in count.items() if many > 4.1))}
 
 
 def _signals(row: Row) -> dict[str, int]:

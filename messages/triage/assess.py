@@ -18,9 +18,10 @@ NOT_NOW = ("denied", "other_person", "past")
 """What the rules may have found in a text that is left to nobody: the mule's lame leg, a fall in 1998."""
 SCENE_WORDS = 5
 """Words beside those of the rules that make an image of them."""
-LEANS, ALONE, LOUD, CHATTER = -0.75, 0.5, 3.0, -8.0
+LEANS, ALONE, LOUD, CHATTER, DOUBTED = -0.5, 0.25, 2.25, -8.0, -2.0
 """Log-odds from where the reader calls a text urgent: nearly so; too much in a clause for the text to be left
-to nobody; so plainly that a clause speaks for all; so far below that no clause does."""
+to nobody; so plainly that a clause speaks for all; so far below that no clause does; too much in a clause
+that holds words the rules were unsure of."""
 
 
 class Reading(Protocol):
@@ -87,10 +88,8 @@ def assess(
         if heard.urgency is Urgency.EMERGENCY and _told_whole(text, rules):
             heard = replace(heard, urgency=Urgency.URGENT)
         opened = heard.quiet and _leaves_open(rules, heard.harmless)
-        if opened and any(
-            weigh(clause, asked, language).margin >= ALONE for clause in clauses(text, words=1)
-        ):
-            heard = replace(heard, quiet=False)  # "911" in a happy text is not nobody's
+        if opened and _speaks_up(text, asked, language, rules, weigh):
+            heard = replace(heard, quiet=False)
         return combine(rules, heard)
     except Exception:
         return _with_unsure(rules)
@@ -103,13 +102,13 @@ def _read_twice(text: str, asked: str | None, language: str | None, context: Con
     if bare == text or rules.urgency is Urgency.EMERGENCY:
         return rules
     again = read_rules(bare, asked, language, context)
-    if again.urgency <= rules.urgency:
-        return rules
     moved = []
-    for finding in again.findings:
+    for finding in again.findings:  # words that only met because a courtesy between them went say nothing
         start = text.find(finding.words)
         if start >= 0:
             moved.append(replace(finding, start=start, end=start + len(finding.words)))
+    if worst(*(finding.urgency for finding in moved)) <= rules.urgency:
+        return rules
     return replace(rules, urgency=again.urgency, understood=again.understood, findings=tuple(moved))
 
 
@@ -162,6 +161,18 @@ def _hear(text: str, asked: str | None, language: str | None, rules: RuleReading
             leans = heard.leans or (reading.margin >= 0 and whole >= CHATTER)
             heard = replace(heard, leans=leans, harmless=False)
     return heard
+
+
+def _speaks_up(text: str, asked: str | None, language: str | None, rules: RuleReading, weigh: Weigh) -> bool:
+    """Whether a clause, read alone, forbids leaving the text to nobody: it sounds like a red flag ("911" in a
+    happy text), or holds words the rules were unsure of and is not plainly harmless ("fever" between bingo
+    and the weather)."""
+    doubted = [one.words for one in rules.unsure if one.status == "present"]
+    for clause in clauses(text, words=1):
+        reading = weigh(clause, asked, language)
+        if reading.margin >= ALONE or (reading.margin >= DOUBTED and any(one in clause for one in doubted)):
+            return True
+    return False
 
 
 def _noticed(rules: RuleReading) -> bool:

@@ -30,6 +30,12 @@ _OXYGEN = re.compile(
     r"ox)\b(?:\W+(?!\d)\w+){0,5}\W+(?P<value>\d{2})(?![\d./])"
 )
 _PRESSURE = re.compile(r"(?<![\d/])(?P<high>[12]\d\d)\s*(?:/|over|sobre|con)\s*(?P<low>\d{2,3})(?![\d/])")
+# As said where pressure is told in centimetres: "la tension 20/12" is 200/120. Only beside the word: else
+# 20/12 is a date.
+_PRESSURE_CM = re.compile(
+    r"\b(?:presion|tension|tensiometro|baumanometro)\b(?:\W+(?!\d)\w+){0,5}\W+"
+    r"(?P<high>1[3-9]|2\d)(?:[.,]\d)?\s*(?:/|con|sobre)\s*(?P<low>\d{1,2})(?![\d/])"
+)
 _PULSE = re.compile(
     r"\b(?:pulse|heart rate|hr|heart|pulso|bpm)\b(?:\W+(?!\d)\w+){0,4}\W+(?P<value>1[3-9]\d|2\d\d)\b(?!\W*/)"
 )
@@ -109,6 +115,9 @@ def _vitals(folded: str, text: str) -> list[Finding]:
         if int(match["high"]) >= 180 or (int(match["low"]) >= 120 and int(match["high"]) >= 130):
             found.append(_finding("other_urgent", "other_urgent.blood_pressure", *match.span(), text))
         elif int(match["high"]) < 90 and int(match["low"]) < 60:
+            found.append(_finding("other_urgent", "other_urgent.blood_pressure", *match.span(), text))
+    for match in _PRESSURE_CM.finditer(folded):
+        if int(match["high"]) >= 18 or 12 <= int(match["low"]) <= 16:
             found.append(_finding("other_urgent", "other_urgent.blood_pressure", *match.span(), text))
     for match in _PULSE.finditer(folded):
         found.append(_finding("other_urgent", "other_urgent.pulse", *match.span(), text))
