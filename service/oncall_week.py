@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, or_, select
 
 from messages.site import Site
 from service import audit, oncall
@@ -68,7 +68,8 @@ def week_of(session: Session, site: Site, monday: date, team_id: str | None = No
     zone = ZoneInfo(site.timezone)
     start, end = day_bounds(monday, zone)[0], day_bounds(monday + timedelta(days=DAYS - 1), zone)[1]
     rows = [row for row in oncall.shifts(session, start, end) if row[0].team_id in (None, team_id)]
-    ever = {1, *session.exec(select(OnCallShift.tier).distinct())}
+    whose = or_(col(OnCallShift.team_id).is_(None), OnCallShift.team_id == team_id)
+    ever = {1, *session.exec(select(OnCallShift.tier).where(whose).distinct())}
     reachable = {member.id for member in oncall.pageable(session, [member for _, member in rows])}
     tiers = range(1, max([len(steps) for steps in site.ladder.values()] + [1]) + 1)
     days = [monday + timedelta(days=ahead) for ahead in range(DAYS)]
@@ -112,7 +113,13 @@ def _piece(mine: Rows, reachable: set[str], begins: datetime, stops: datetime) -
     ]
     above = [row for row in holding if row[0].override or not _is_overridden(row[0], holding)]
     why = "" if any(member.id in reachable for _, member in above) else ("no phone" if above else "nobody")
-    return Piece(begins, stops, tuple(sorted(above, key=lambda row: (row[1].name, row[0].id))), why)
+    return Piece(begins, stops, tuple(sorted(above, key=_own_first)), why)
+
+
+def _own_first(row: tuple[OnCallShift, Member]) -> tuple[bool, str, str]:
+    """A team's own people before those of all teams, as they are paged; then by name."""
+    shift, member = row
+    return shift.team_id is None, member.name, shift.id
 
 
 def _is_overridden(shift: OnCallShift, holding: Rows) -> bool:

@@ -1,6 +1,7 @@
 """The week of the on-call calendar: days of the clinic, gaps in words, changes that rewrite nothing."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from service import oncall, oncall_week
 from service.models import AuditEvent, OnCallShift
 from service.runtime import Runtime
+from tests.care_teams import two_teams
 from tests.clinic import NURSE, SECOND, in_session, member, rows
 from tests.conftest import SetClock
 from tests.web_clinic import browser_of, words_of
@@ -25,7 +27,7 @@ def week(runtime: Runtime, monday: date) -> tuple[oncall_week.Line, ...]:
 
 
 def put(
-    runtime: Runtime, who: str, tier: int, start: datetime, end: datetime | None, **values: bool
+    runtime: Runtime, who: str, tier: int, start: datetime, end: datetime | None, **values: Any
 ) -> OnCallShift:
     return in_session(
         runtime,
@@ -173,7 +175,7 @@ def test_the_page_shows_the_week_and_takes_changes_without_a_script(runtime: Run
     first, second = sorted(rows(runtime, OnCallShift), key=lambda shift: shift.starts_at)
     assert (first.starts_at, second.ends_at) == (at(12, 19), at(14, 7)), "times are the clinic's"
     form = boss.text(f"/on-call?week=2027-03-08&shift={first.id}")
-    assert 'value="2027-03-12T19:00"' in form and f'action="/on-call/{first.id}/change"' in form
+    assert 'value="2027-03-12T19:00"' in form and f'action="/on-call/{first.id}/change?week=2027-03-08&amp;shift={first.id}"' in form
     assert boss.post(f"/on-call/{first.id}/change", **(fields | {"tier": "2"})).status_code == 303
     assert {shift.tier for shift in rows(runtime, OnCallShift)} == {1, 2}
     assert boss.post(f"/on-call/{second.id}/change", **(fields | {"ends_at": "x"})).status_code == 422
@@ -184,3 +186,77 @@ def test_the_page_shows_the_week_and_takes_changes_without_a_script(runtime: Run
         assert boss.get(f"/on-call?{address}").status_code == 404
     viewer = browser_of(runtime, "Lee", role="viewer")
     assert "/change" not in viewer.text(f"/on-call?week=2027-03-08&shift={second.id}")
+
+
+def chosen(page: str) -> str:
+    """The team that the calendar's chooser shows as the one looked at."""
+    nav = page.split('<nav class="views"', 1)[1].split("</nav>", 1)[0]
+    return words_of(nav.split('aria-current="page"', 1)[1].split("</a>", 1)[0].lstrip(">"))
+
+
+def the_week(page: str) -> str:
+    return words_of(page.split('<table class="week">', 1)[1].split("</table>", 1)[0])
+
+
+def test_a_team_is_chosen_on_the_calendar_and_stays_chosen_through_every_act(runtime: Runtime):
+    """Whoever looks at a team's week adds, changes and ends that team's shifts and sees them at once."""
+    found = two_teams(runtime, SECOND)
+    boss = browser_of(runtime, "Boss Ryan", role="admin", phone=NURSE)
+    put(runtime, boss.member.id, 1, at(1), None)
+    north = f"/on-call?week=2027-03-08&team={found.other.id}"
+    page = boss.text(north)
+    assert chosen(page) == "Spine North" and chosen(boss.text("/on-call?week=2027-03-08")) == "all teams"
+    assert f'href="/on-call?team={found.other.id}">This week' in page
+    assert "Boss Ryan all day all teams" in the_week(page), "where the team has nobody, all teams' shift pages"
+    form = page.split('id="add"', 1)[1]
+    action = form.split('action="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    assert f'value="{found.other.id}" selected' in form, "a shift added here is this team's unless she says so"
+
+    fields = {"member_id": found.lee.id, "tier": "1", "team": found.other.id}
+    wrong = boss.post(action, **fields, starts_at="2027-03-10T19:00", ends_at="2027-03-10T07:00")
+    assert wrong.status_code == 422 and chosen(wrong.text) == "Spine North"
+    assert "Mar 10" in the_week(wrong.text), "the week she looked at is still open"
+    added = boss.post(action, **fields, starts_at="2027-03-10T07:00", ends_at="2027-03-10T19:00")
+    assert added.headers["location"] == north
+    seen = the_week(boss.text(north))
+    assert "Lee North 07:00–19:00" in seen and seen.index("Lee North") < seen.index("07:00–19:00 all teams")
+    assert "Lee North" not in the_week(boss.text("/on-call?week=2027-03-08")), "it is one team's only"
+    elsewhere = boss.post("/on-call", **fields, starts_at="2027-03-11T07:00", ends_at="2027-03-11T19:00")
+    assert elsewhere.headers["location"] == north, "a team's shift is shown on that team's week"
+
+    (shift, _) = sorted(
+        rows(runtime, OnCallShift, OnCallShift.team_id == found.other.id), key=lambda one: one.starts_at
+    )
+    opened = f"{north}&shift={shift.id}"
+    change = boss.text(opened).split('id="change"', 1)[1].split('action="', 1)[1].split('"', 1)[0]
+    to = {"member_id": found.lee.id, "tier": "2"}
+    refused = boss.post(
+        change.replace("&amp;", "&"), **to, starts_at="2027-03-10T08:00", ends_at="2027-03-10T06:00"
+    )
+    assert refused.status_code == 422 and chosen(refused.text) == "Spine North"
+    again = refused.text.split('id="change"', 1)[1].split("</form>", 1)[0]
+    assert 'value="2027-03-10T08:00"' in again and "<option selected>2</option>" in again, "typed is back"
+    assert 'value="2027-03-10T08:00"' not in refused.text.split('id="add"', 1)[1], "in its own form only"
+    changed = boss.post(
+        change.replace("&amp;", "&"), **to, starts_at="2027-03-10T08:00", ends_at="2027-03-10T18:00"
+    )
+    assert changed.headers["location"] == north and "Lee North 08:00–18:00" in the_week(boss.text(north))
+    for one in rows(runtime, OnCallShift, OnCallShift.team_id == found.other.id):
+        ended = boss.post(f"/on-call/{one.id}/end?week=2027-03-08&team={found.other.id}")
+        assert ended.headers["location"] == north
+    assert "Lee North" not in the_week(boss.text(north))
+
+
+def test_a_team_is_told_whom_its_pages_reach_and_a_tier_of_another_team_is_no_gap(
+    runtime: Runtime, clock: SetClock
+):
+    found = two_teams(runtime, SECOND)
+    boss = browser_of(runtime, "Boss Ryan", role="admin", phone=NURSE)
+    put(runtime, boss.member.id, 1, at(1), None)
+    for tier in (1, 2):
+        put(runtime, found.lee.id, tier, clock() - HOUR, clock() + 300 * HOUR, team_id=found.other.id)
+    everyone, north = boss.text("/on-call"), boss.text(f"/on-call?team={found.other.id}")
+    assert "Tier 1 now Boss Ryan" in words_of(everyone)
+    assert "Tier 1 now Lee North" in words_of(north) and "Tier 2 now Lee North" in words_of(north)
+    assert "Tier 2 now Lee North" not in words_of(everyone) and "2 not used" in the_week(everyone)
+    assert "2 not used" not in the_week(north)

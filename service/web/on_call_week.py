@@ -2,9 +2,11 @@
 
 from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import HTTPException
+from fastapi.responses import RedirectResponse, Response
 
 from service import oncall_week
 from service.models import OnCallShift
@@ -21,7 +23,7 @@ def values(desk: Desk) -> dict[str, Any]:
     today = desk.now.astimezone(zone).date()
     monday = oncall_week.monday_of(_asked_day(desk, "week", today))
     shift = _shift(desk)
-    team = desk.request.query_params.get("team", "")[:32] or None
+    team = chosen_team(desk)
     day = _asked_day(desk, "day", None)
     given = desk.request.query_params
 
@@ -31,6 +33,7 @@ def values(desk: Desk) -> dict[str, Any]:
     return {
         "week": oncall_week.week_of(desk.session, desk.runtime.site, monday, team),
         "week_team": team,
+        "week_of": "?" + urlencode({"week": str(monday)} | ({"team": team} if team else {})),
         "week_teams": teams_in_sight(desk.session, EVERYTHING) if desk.has_teams else [],
         "monday": monday,
         "today": today,
@@ -38,11 +41,42 @@ def values(desk: Desk) -> dict[str, Any]:
         "later": monday + timedelta(days=oncall_week.DAYS),
         "week_days": [monday + timedelta(days=ahead) for ahead in range(oncall_week.DAYS)],
         "changing": shift,
+        "change": _change(desk, shift, local),
         "local": local,
         "local_clock": lambda at: at.astimezone(zone).strftime("%H:%M"),
         "chosen_tier": given.get("tier", "")[:2],
         "chosen_start": f"{day}T{_clock(given.get('from'), '08:00')}" if day else "",
         "chosen_end": _end(day, given.get("until")) if day else "",
+    }
+
+
+def chosen_team(desk: Desk) -> str | None:
+    """The team whose calendar is looked at; None for the shifts of all teams."""
+    return desk.request.query_params.get("team", "")[:32] or None
+
+
+def to_week(desk: Desk, team_id: str | None, at: datetime | None = None) -> Response:
+    """Back to the week of ``at`` (else the one that was open), on the calendar on which that shift stands: a
+    team's own, or the one that was chosen."""
+    asked, team = desk.request.query_params.get("week", "")[:10], team_id or chosen_team(desk)
+    if at is not None:
+        asked = str(oncall_week.monday_of(at.astimezone(ZoneInfo(desk.runtime.site.timezone)).date()))
+    kept = {key: value for key, value in (("week", asked), ("team", team)) if value}
+    return RedirectResponse(f"/on-call?{urlencode(kept)}" if kept else "/on-call", 303)
+
+
+def _change(desk: Desk, shift: OnCallShift | None, local: Any) -> dict[str, Any]:
+    """What stands in the form of a change: what was typed and refused, else the shift as it is."""
+    if shift is None:
+        return {}
+    if desk.form.get("member_id"):
+        return {key: str(value)[:40] for key, value in desk.form.items()}
+    return {
+        "member_id": shift.member_id,
+        "tier": str(shift.tier),
+        "starts_at": local(shift.starts_at),
+        "ends_at": local(shift.ends_at),
+        "override": shift.override,
     }
 
 

@@ -31,7 +31,7 @@ def on_call(desk: SignedIn) -> Response:
 def _on_call(desk: Desk, *, status: int = 200, fault: str = "") -> Response:
     end = desk.now + timedelta(days=DAYS_SHOWN)
     tiers = max([len(steps) for steps in desk.runtime.site.ladder.values()] + [1])
-    now_holding = {tier: oncall.on_call(desk.session, tier, desk.now) for tier in range(1, tiers + 1)}
+    now_holding = {tier: _now_holding(desk, tier) for tier in range(1, tiers + 1)}
     reachable = {
         member.id for holders in now_holding.values() for member in oncall.pageable(desk.session, holders)
     }
@@ -50,6 +50,17 @@ def _on_call(desk: Desk, *, status: int = 200, fault: str = "") -> Response:
         typed=desk.form,
         **on_call_week.values(desk),
     )
+
+
+def _now_holding(desk: Desk, tier: int) -> list[Member]:
+    """Whom a page reaches now, of the chosen team or of all; where it reaches nobody, who stands there."""
+    session, team_id = desk.session, on_call_week.chosen_team(desk)
+    if team_id is None:
+        return oncall.on_call(session, tier, desk.now)
+    reached = oncall.to_page(session, tier, desk.now, team_id)
+    return reached or [
+        person for whose in (team_id, None) for person in oncall.on_call(session, tier, desk.now, whose)
+    ]
 
 
 def _team_gaps(desk: Desk, end: datetime) -> list[tuple[str, oncall.Gap]]:
@@ -92,12 +103,6 @@ def _shift_fields(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _to_week(given: dict[str, Any], site_zone: str) -> Response:
-    """Back to the week in which the shift begins."""
-    monday = oncall_week.monday_of(given["starts_at"].astimezone(ZoneInfo(site_zone)).date())
-    return RedirectResponse(f"/on-call?week={monday}", 303)
-
-
 @router.post("/on-call")
 def add_shift(desk: Caring) -> Response:
     """Put a member on a tier, for a time or until changed, and on following days too."""
@@ -112,7 +117,7 @@ def add_shift(desk: Caring) -> Response:
         except oncall.ShiftError as error:
             session.rollback()
             return _on_call(desk, status=422, fault=desk.t(str(error)))
-    return _to_week(given, zone)
+    return on_call_week.to_week(desk, given["team_id"], given["starts_at"])
 
 
 @router.post("/on-call/{shift_id}/change")
@@ -124,11 +129,11 @@ def change_shift(desk: Caring, shift_id: str) -> Response:
         try:
             given = _shift_fields(desk)
             del given["team_id"]
-            oncall_week.change_shift(session, shift_id=shift_id, **given)
+            team_id = oncall_week.change_shift(session, shift_id=shift_id, **given).team_id
         except oncall.ShiftError as error:
             session.rollback()
             return _on_call(desk, status=422, fault=desk.t(str(error)))
-    return _to_week(given, desk.runtime.site.timezone)
+    return on_call_week.to_week(desk, team_id, given["starts_at"])
 
 
 @router.post("/on-call/{shift_id}/end")
@@ -141,7 +146,7 @@ def end_shift(desk: Caring, shift_id: str) -> Response:
         except oncall.ShiftError as error:
             session.rollback()
             return _on_call(desk, status=409, fault=desk.t(str(error)))
-    return RedirectResponse("/on-call", 303)
+    return on_call_week.to_week(desk, None)
 
 
 @router.get("/members")
