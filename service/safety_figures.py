@@ -184,11 +184,13 @@ def _patient_days(session: Session, sight: Sight, since: datetime, now: datetime
 
 
 def silent_patients(session: Session, sight: Sight, now: datetime) -> int:
-    """Patients in sight on a running course whose newest question went unanswered past its time."""
+    """Patients in sight on a running course whose newest question went unanswered past its time. One that
+    still waits for its answer says nothing yet: who was silent before it is silent still."""
     later = aliased(PlanItem)
     newer = select(later.id).where(
         later.enrollment_id == PlanItem.enrollment_id,
         col(later.asks).is_not(None),
+        later.status != "sent",
         col(later.sent_at) > PlanItem.sent_at,
         col(later.sent_at) <= now,
     )

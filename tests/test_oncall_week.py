@@ -175,7 +175,10 @@ def test_the_page_shows_the_week_and_takes_changes_without_a_script(runtime: Run
     first, second = sorted(rows(runtime, OnCallShift), key=lambda shift: shift.starts_at)
     assert (first.starts_at, second.ends_at) == (at(12, 19), at(14, 7)), "times are the clinic's"
     form = boss.text(f"/on-call?week=2027-03-08&shift={first.id}")
-    assert 'value="2027-03-12T19:00"' in form and f'action="/on-call/{first.id}/change?week=2027-03-08&amp;shift={first.id}"' in form
+    assert (
+        'value="2027-03-12T19:00"' in form
+        and f'action="/on-call/{first.id}/change?week=2027-03-08&amp;shift={first.id}"' in form
+    )
     assert boss.post(f"/on-call/{first.id}/change", **(fields | {"tier": "2"})).status_code == 303
     assert {shift.tier for shift in rows(runtime, OnCallShift)} == {1, 2}
     assert boss.post(f"/on-call/{second.id}/change", **(fields | {"ends_at": "x"})).status_code == 422
@@ -207,10 +210,10 @@ def test_a_team_is_chosen_on_the_calendar_and_stays_chosen_through_every_act(run
     page = boss.text(north)
     assert chosen(page) == "Spine North" and chosen(boss.text("/on-call?week=2027-03-08")) == "all teams"
     assert f'href="/on-call?team={found.other.id}">This week' in page
-    assert "Boss Ryan all day all teams" in the_week(page), "where the team has nobody, all teams' shift pages"
+    assert "Boss Ryan all day all teams" in the_week(page), "where it has nobody, all teams' shift pages"
     form = page.split('id="add"', 1)[1]
     action = form.split('action="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
-    assert f'value="{found.other.id}" selected' in form, "a shift added here is this team's unless she says so"
+    assert f'value="{found.other.id}" selected' in form, "what is added here is this team's"
 
     fields = {"member_id": found.lee.id, "tier": "1", "team": found.other.id}
     wrong = boss.post(action, **fields, starts_at="2027-03-10T19:00", ends_at="2027-03-10T07:00")

@@ -28,6 +28,7 @@ from tests.clinic import (
     text,
     the_escalation,
 )
+from tests.web_clinic import browser_of, words_of
 
 NORA, SAM = "nora@clinic.example", "sam@clinic.example"
 
@@ -150,6 +151,8 @@ def test_a_page_that_cannot_be_delivered_moves_to_the_next_person_at_once(runtim
     page_on_call.run(runtime, runtime.clock())
     assert "tier_lost" in kinds(runtime, row)
     assert [pages(runtime, phone) for phone in (NURSE, SECOND, THIRD)] == [2, 2, 2], "the whole team is tried"
+    told = words_of(browser_of(runtime, "Boss", role="admin").text(f"/escalations/{row.id}"))
+    assert "Page sent · tier 1" in told and "Page sent · the whole team" in told
 
 
 def test_one_of_two_on_a_tier_is_enough_to_hold_the_turn(runtime: Runtime, ladder) -> None:

@@ -105,6 +105,7 @@ def test_who_is_silent_now(runtime: Runtime, clock) -> None:
             session.commit()
     assert board(runtime).silent_patients == 2
     asked(runtime, second, "pain", ago=timedelta(minutes=5))
+    assert board(runtime).silent_patients == 2, "a question that waits for its answer ends no silence"
     text(runtime, BEN, "2")
     assert board(runtime).silent_patients == 1
 

@@ -228,6 +228,31 @@ def test_what_was_typed_survives_an_expired_session(site: Site, clock: SetClock)
     expect(page.get_by_label("Note (the patient does not see it)")).to_have_value("Long thought about her.")
 
 
+def test_what_was_sent_or_saved_does_not_stand_in_its_field_again_and_what_was_not_does(site: Site):
+    """One more tap would send the same text twice; a text half written outlives every other act."""
+    enroll(site.runtime)
+    text(site.runtime, ANA, RED_FLAG)
+    page = site.open(site.page_for(**PHONE), f"/escalations/{the_escalation(site.runtime).id}")
+    page.locator("#body").fill("We are calling you now.")
+    page.get_by_role("button", name="Send text").click()
+    expect(page.locator(".done")).to_contain_text("The text is on its way.")
+    expect(page.locator("#body")).to_have_value("")
+    page.locator("#body").fill("Half a thou")
+    page.get_by_role("link", name="Record contact").click()
+    page.locator("#contact-note").fill("Husband picked up.")
+    page.get_by_role("button", name="Save contact").click()
+    expect(page.locator(".done")).to_contain_text("The contact is recorded.")
+    expect(page.locator("#body")).to_have_value("Half a thou")
+    expect(page.get_by_text("What you had typed is back. It is not saved yet.")).to_have_count(1)
+    expect(page.locator("#contact-note")).to_have_value("")
+    assert page.locator("#contact").get_attribute("open") is None, "what is done is not asked again"
+    page.get_by_role("link", name="Resolve").click()
+    page.get_by_label("What became of the patient").select_option("seen_today")
+    page.reload()
+    expect(page.get_by_label("What became of the patient")).to_have_value("seen_today")
+    assert len(rows(site.runtime, OutboundMessage, OutboundMessage.kind == "member")) == 1
+
+
 def test_a_patient_half_enrolled_survives_an_expired_session(site: Site, clock: SetClock):
     page = site.open(site.page_for(), "/enroll")
     page.get_by_label("Name", exact=True).fill("Ana Doe")

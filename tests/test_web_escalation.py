@@ -93,6 +93,9 @@ def test_acknowledging_from_the_queue_comes_back_to_the_queue(runtime: Runtime):
     kim.post(f"/escalations/{item.id}/reopen")
     kept = kim.post(f"/escalations/{item.id}/acknowledge", back="queue", view="mine", q="Ana & co")
     assert kept.headers["location"] == "/?view=mine&q=Ana+%26+co", "filters stay"
+    kim.post(f"/escalations/{item.id}/reopen")
+    kept = kim.post(f"/escalations/{item.id}/acknowledge", back="queue", view="open", team="north")
+    assert kept.headers["location"] == "/?team=north", "the chosen team, too"
 
 
 def test_hand_over_gives_it_to_a_colleague(runtime: Runtime):

@@ -3,9 +3,12 @@
 import re
 from datetime import timedelta
 
+from sqlmodel import select
+
 from service.db import session_on
-from service.models import Enrollment, OutboundMessage, Patient, PlanItem
+from service.models import DEFAULT_TEAM, Enrollment, OutboundMessage, Patient, PlanItem
 from service.runtime import Runtime
+from tests.care_teams import put_in, two_teams
 from tests.clinic import ANA, BEN, asked, enroll, rows, text
 from tests.conftest import SetClock
 from tests.web_clinic import browser_of, words_of
@@ -45,6 +48,54 @@ def test_the_silent_are_listed_by_cause(runtime: Runtime):
         assert there in seen and elsewhere not in seen and "Show everybody" in seen
     assert "Nobody found" in words_of(kim.text("/patients?status=all&silent=opted_out"))
     assert kim.get("/patients?silent=made-up").status_code == 404
+
+
+def test_the_silent_of_one_team_are_counted_and_listed_for_that_team(runtime: Runtime):
+    found = two_teams(runtime)
+    for course in (found.ana, found.ben):
+        item = asked(runtime, course, "pain")
+        with session_on(runtime.engine) as session:
+            row = session.get_one(PlanItem, item.id)
+            row.status, row.silence_cause = "silent", "ignored"
+            session.commit()
+    boss = browser_of(runtime, "Boss", role="admin")
+    put_in(runtime, boss.member, DEFAULT_TEAM, found.other.id)
+    page = boss.text(f"/scoreboard?team={found.other.id}")
+    link = page.split('href="/patients?status=all', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    seen = words_of(boss.text(f"/patients?status=all{link}"))
+    assert "Ben Roe" in seen and "Ana Doe" not in seen
+
+
+def test_a_plan_says_in_words_why_something_did_not_go_out(runtime: Runtime):
+    """Names of conditions and check-ins are ours, not a nurse's."""
+    course = enroll(runtime)
+    first, second = rows(runtime, PlanItem, PlanItem.enrollment_id == course.id)[:2]
+    whys = {
+        first.id: "not needed: no_answer:d2_blood_thinner",
+        second.id: "it follows d1_pain, which did not go out",
+    }
+    with session_on(runtime.engine) as session:
+        for item_id, why in whys.items():
+            row = session.get_one(PlanItem, item_id)
+            row.status, row.why = "skipped", why
+        session.commit()
+    page = f"/patients/{course.patient_id}"
+    seen = words_of(browser_of(runtime).text(page))
+    assert "not needed" in seen and "the question it belongs to did not go out" in seen
+    es = words_of(browser_of(runtime, "Rosa", language="es").text(page))
+    assert "no hizo falta" in es and "la pregunta a la que pertenece no salió" in es
+    assert not any(name in seen + es for name in ("no_answer", "d2_blood_thinner", "d1_pain"))
+
+
+def test_the_summary_counts_questions_not_advice_as_waiting_for_an_answer(runtime: Runtime):
+    course = enroll(runtime)
+    with session_on(runtime.engine) as session:
+        for row in session.exec(select(PlanItem).where(PlanItem.enrollment_id == course.id)):
+            row.status = "sent" if row.asks in (None, "pain") else "planned"
+        session.commit()
+    questions = len(rows(runtime, PlanItem, PlanItem.enrollment_id == course.id, PlanItem.asks == "pain"))
+    seen = words_of(browser_of(runtime).text(f"/patients/{course.patient_id}/summary"))
+    assert f"0 silent, {questions} sent without an answer yet" in seen
 
 
 def test_long_lists_come_in_pages_without_a_name_in_the_address(runtime: Runtime, clock: SetClock):
@@ -137,6 +188,8 @@ def test_the_summary_holds_what_a_chart_needs_and_is_on_record(runtime: Runtime)
     seen = words_of(kim.text(f"/patients/{course.patient_id}/summary"))
     for words in ("Ana Doe", "Red flag", "Check-ins", "Lakeside Spine Center", "Kim Ryan"):
         assert words in seen
+    assert "Red flag “my left foot is numb” –" in seen, "a chart says what was said, once"
+    assert "Mon Mar 1 2027, 10:00" in seen, "and on which day, also of what happened today"
     admin = browser_of(runtime, "Boss", role="admin")
     trail = words_of(admin.text("/audit"))
     assert "print patient summary" in trail and "kim@clinic.example" in trail

@@ -99,6 +99,19 @@ def test_the_spanish_interface_is_whole_and_its_gaps_are_the_same():
         assert translation.strip() and gaps(sentence) == gaps(translation), sentence
 
 
+def test_labels_that_templates_hand_to_a_macro_are_translated_too():
+    """``secret("password", "Your password")`` says a sentence as much as ``t("Your password")`` does."""
+    blocks = [
+        block
+        for path in render.TEMPLATES.glob("*.html")
+        if path.name != "_icons.html"
+        for block in re.findall(r"\{[{%](.*?)[}%]\}", path.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    said = {one for block in blocks for one in re.findall(r'"([A-Z][a-z]+ [^"]+)"', block)}
+    assert {"Your present password", "Record contact"} <= said
+    assert sorted(said - set(dictionary("es")) - {"Not Found"}) == []
+
+
 def test_call_scripts_and_ready_texts_exist_in_both_languages_and_promise_nothing(runtime: Runtime):
     for concepts, reason in (
         (["numbness"], "red_flag"),

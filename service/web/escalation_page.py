@@ -158,8 +158,8 @@ def _act(desk: Desk, escalation_id: str, name: str, act: Callable[[Any], object]
             return _page(desk, escalation_id, status=status, fault={"text": desk.t(str(error)), "act": name})
     desk.runtime.wake.set()
     if desk.text("back", 10) == "queue":
-        view, words = desk.text("view", 20), desk.text("q", 80)
-        kept = {key: value for key, value in (("view", view), ("q", words)) if value and value != "open"}
+        given = (("view", desk.text("view", 20)), ("q", desk.text("q", 80)), ("team", desk.text("team", 32)))
+        kept = {key: value for key, value in given if value and (key, value) != ("view", "open")}
         return RedirectResponse(f"/?{urlencode(kept)}" if kept else "/", 303)
     return RedirectResponse(f"/escalations/{escalation_id}?done={name}", 303)
 

@@ -195,7 +195,18 @@ def summary(desk: SignedIn, patient_id: str) -> Response:
         items=items,
         names=queue_rows.member_names(desk.session, emails | {item.resolved_by for item in items}),
         plan=_plan(desk, course),
+        said_words=_said_words,
     )
+
+
+def _said_words(item: Escalation) -> list[str]:
+    """The patient's own words that an escalation is about; none that stand within others."""
+    found = dict.fromkeys(
+        str(finding.get("words") or "")
+        for finding in item.findings
+        if finding.get("status", "present") == "present"
+    )
+    return [words for words in found if words and not any(words != one and words in one for one in found)]
 
 
 @router.post("/patients/{patient_id}/text")

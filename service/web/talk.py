@@ -124,6 +124,14 @@ class PlanLine:
     item: PlanItem
     text: str
 
+    @property
+    def why(self) -> str:
+        """Why it did not go out, as pages say it: names of conditions and check-ins are no reader's words."""
+        why = self.item.why or ""
+        if why.startswith("not needed: "):
+            return "not needed"
+        return "the question it belongs to did not go out" if why.startswith("it follows ") else why
+
 
 def plan_lines(session: Session, course: Enrollment, texts: dict[str, str]) -> list[PlanLine]:
     """The plan of one enrollment by due time. ``texts``: check-in key to wording, where nothing went out."""

@@ -189,10 +189,18 @@
   const draftKey = (field) => `draft:${body.dataset.who}:${here}:${field.form ? field.form.getAttribute("action") : ""}:${field.name}`;
   const keepDraft = (event) => { const field = event.target; if (field.matches("[data-draft]")) sessionStorage.setItem(draftKey(field), field.value); };
   const restoreDrafts = () => {
+    // What was just sent or saved must not stand in its field again: one more tap would send it twice.
+    const done = new URLSearchParams(location.search).get("done");
     for (const field of all("[data-draft]")) {
-      const kept = sessionStorage.getItem(draftKey(field));
-      if (kept && !field.value) { field.value = kept; const fold = field.closest("details"); if (fold) fold.open = true; }
-      if (find("[data-acted]")) sessionStorage.removeItem(draftKey(field));
+      const key = draftKey(field), kept = sessionStorage.getItem(key);
+      if (!kept) continue;
+      if (done && field.form && field.form.getAttribute("action").endsWith(`/${done}`)) { sessionStorage.removeItem(key); continue; }
+      if (field.value) continue;
+      field.value = kept;
+      const fold = field.closest("details"), said = document.createElement("p");
+      if (fold) fold.open = true;
+      said.className = "hint"; said.textContent = words.kept;
+      field.after(said);
     }
   };
   // A whole form: a patient half enrolled when the session ended. What the server shows again goes first.
