@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from messages.triage import Context, assess, read_rules
 from messages.triage.assess import Heard, combine
 from messages.triage.assessment import RuleReading
+from messages.triage.clauses import without_courtesy
 from messages.urgency import Urgency
 
 NONE, ROUTINE, URGENT, EMERGENCY = Urgency.NONE, Urgency.ROUTINE, Urgency.URGENT, Urgency.EMERGENCY
@@ -316,4 +317,6 @@ def test_pressure_told_in_centimetres_is_read_beside_its_word_only(text: str, ur
 
 
 def test_words_that_meet_only_where_a_courtesy_was_say_nothing() -> None:
-    assert assess("Mom is well. Thank you so much. I can't, wait for the party").urgency < URGENT
+    text = "Every second takes me closer to being at your side. Happy New Year, my love!! Thanks"
+    assert read_rules(without_courtesy(text)).urgency is URGENT, "side, Happy New: joined by the comma"
+    assert assess(text).urgency < URGENT
