@@ -31,9 +31,12 @@ BOTH = {
     ("corpus", "es"): {"red flags": 0.96, "emergencies": 0.96, "kept quiet": 0.75, "false alarms": 0.05},
     ("authors", "en"): {"red flags": 0.95, "emergencies": 0.95, "kept quiet": 0.85, "false alarms": 0.05},
     ("authors", "es"): {"red flags": 0.95, "emergencies": 0.95, "kept quiet": 0.85, "false alarms": 0.05},
+    # Four authors the reader never learned from: the figures of the README, with a little room.
+    ("unseen", "en"): {"red flags": 0.955, "emergencies": 0.95, "kept quiet": 0.88, "false alarms": 0.04},
+    ("unseen", "es"): {"red flags": 0.98, "emergencies": 0.97, "kept quiet": 0.90, "false alarms": 0.03},
 }
-# Ordinary texts between friends that reach urgent: at most this share (the goal is 0.005).
-ORDINARY = 0.006
+# Ordinary texts between friends that reach urgent: at most this share.
+ORDINARY = 0.005
 
 
 @cache
@@ -41,7 +44,8 @@ def _rows(bank: str) -> tuple[dict[str, Any], ...]:
     if bank == "corpus":
         corpus = [row for file in sorted((BANK / "corpus").glob("*.jsonl")) for row in bank_rows(file)]
         return (*bank_rows(BANK / "dev.jsonl"), *corpus[::STEP])
-    return tuple(row for file in sorted(BANK.glob("authors_*.jsonl")) for row in bank_rows(file))
+    files = "unseen/*.jsonl" if bank == "unseen" else "authors_*.jsonl"
+    return tuple(row for file in sorted(BANK.glob(files)) for row in bank_rows(file))
 
 
 @cache
@@ -73,13 +77,13 @@ def test_rules_and_reader_together_hold_their_floors(bank: str, language: str) -
     _check(BOTH[bank, language], _tallies(bank, False)["language", language])
 
 
-@pytest.mark.parametrize("bank", ["corpus", "authors"])
+@pytest.mark.parametrize("bank", ["corpus", "authors", "unseen"])
 def test_no_red_flag_is_left_to_nobody(bank: str) -> None:
     left = _tallies(bank, False)["all", "all"]
     assert left.hits["left as none"] <= 2, f"{left.hits['left as none']} red flags left as none"
 
 
 def test_ordinary_texts_between_friends_do_not_alarm() -> None:
-    rows = bank_rows(BANK / "ordinary_sms.txt")[::2]
+    rows = bank_rows(BANK / "ordinary_sms.txt")
     alarms = sum(assess(row["text"]).urgency >= Urgency.URGENT for row in rows)
     assert alarms / len(rows) <= ORDINARY, f"{alarms} of {len(rows)} ordinary texts reach urgent"

@@ -30,7 +30,7 @@ SEEDS, UNITS = (1,), 24
 FALSE_ALARMS = 0.06  # share of unseen replies that need at most a routine look but reach urgent here
 EMERGENCIES = 0.96  # share of unseen emergencies found that must be called emergency
 # Of all unseen red flags, the share that may raise nothing, be unknown to the rules and lie below none_below.
-QUIET_MISSES = 0.025
+QUIET_MISSES = 0.02
 # Of all unseen red flags that only images of the rules found, the share that may lie below harmless_below.
 IMAGES_LOST = 0.01
 LEVELS = (2, 3, 1)  # red flag, emergency, anybody
