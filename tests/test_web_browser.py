@@ -222,7 +222,8 @@ def test_what_was_typed_survives_an_expired_session(site: Site, clock: SetClock)
     clock.advance(minutes=20)
     page.get_by_role("button", name="Save note").click(no_wait_after=True)
     expect(page.get_by_label("Password")).to_be_visible()
-    assert page.url.endswith(f"next=/escalations/{item.id}")
+    assert f"next=/escalations/{item.id}&" in page.url
+    expect(page.get_by_text("Your session had ended, so nothing was saved.")).to_be_visible()
     clock.advance(minutes=-20)  # signing in again is tested elsewhere; here the session simply lives on
     site.open(page, f"/escalations/{item.id}")
     expect(page.get_by_label("Note (the patient does not see it)")).to_have_value("Long thought about her.")

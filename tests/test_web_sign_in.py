@@ -137,7 +137,7 @@ def test_an_act_after_the_session_ended_comes_back_to_the_page_it_was_on(runtime
         "/escalations/abc/note", data={"csrf": kim.csrf, "note": "x"},
         headers={"referer": "http://127.0.0.1:8000/escalations/abc"},
     )  # fmt: skip
-    assert answer.headers["location"] == "/sign-in?next=/escalations/abc"
+    assert answer.headers["location"] == "/sign-in?next=/escalations/abc&unsaved=1"
 
 
 def test_sign_out_ends_the_session_on_the_server(runtime: Runtime):

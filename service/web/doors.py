@@ -60,7 +60,9 @@ def to_sign_in(request: Request) -> HTTPException:
         referer = urlsplit(request.headers.get("referer", ""))
         here = referer.path or "/"
     target = quote(safe_next(here), safe="/")
-    return HTTPException(303, headers={"Location": f"/sign-in?next={target}"})
+    # An act that met no session did nothing, and whoever sent it must not think otherwise.
+    unsaved = "" if request.method in ("GET", "HEAD") else "&unsaved=1"
+    return HTTPException(303, headers={"Location": f"/sign-in?next={target}{unsaved}"})
 
 
 def _seat(request: Request, stack: ExitStack) -> Desk | None:

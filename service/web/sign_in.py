@@ -36,12 +36,13 @@ Form = Annotated[FormData, Depends(posted)]
 
 
 @router.get("/sign-in")
-def sign_in_page(request: Request, next: str = "/", locked: int = 0) -> Response:
-    return _door(request, safe_next(next), is_locked=bool(locked))
+def sign_in_page(request: Request, next: str = "/", locked: int = 0, unsaved: int = 0) -> Response:
+    return _door(request, safe_next(next), is_locked=bool(locked), is_unsaved=bool(unsaved))
 
 
 def _door(request: Request, target: str, status: int = 200, email: str = "", **values: object) -> Response:
-    shown = {"is_refused": status == 401, "is_locked": False, "has_sso": request.app.state.sso is not None}
+    shown = {"is_refused": status == 401, "is_locked": False, "is_unsaved": False}
+    shown["has_sso"] = request.app.state.sso is not None
     shown.update(values)
     return outside(request, "sign_in.html", status, target=target, email=email, **shown)
 
