@@ -91,6 +91,8 @@ def test_a_page_that_refused_a_form_goes_on_living_and_keeps_what_was_typed(site
     page.get_by_role("button", name="Resolve and close").click()
     expect(page.locator("#fault")).to_contain_text("Record how the patient was reached first")
     expect(page.locator("#resolve-note")).to_have_value("Fine on the phone.")
+    address = f"{site.base}/escalations/{the_escalation(site.runtime).id}"
+    assert page.url == address, "a form's address is no page to come back to after signing in again"
     page.wait_for_selector(".is-live")
     text(site.runtime, ANA, "are you there")
     expect(page.locator("#talk-region")).to_contain_text("are you there", timeout=8000)

@@ -6,6 +6,8 @@
   const say = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
   // A form that was refused leaves its own address in the bar; the page it belongs to is another.
   const here = body.dataset.here || location.pathname + location.search;
+  // Nobody can go back to a form's address: whoever signs in again or reloads comes to the page.
+  if (body.dataset.here && location.pathname !== body.dataset.here) history.replaceState(null, "", body.dataset.here);
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
