@@ -160,8 +160,7 @@ def replan(
         session.add(item)
         outbox.cancel_planned(session, now=now, why="the plan was moved", plan_item_ids=[item.id])
         if entry.status == "planned":
-            suffix = f":moved-{now:%Y%m%d%H%M%S%f}"
-            text = _text(runtime, enrollment, patient, item, entry.check_in, now, suffix)
+            text = _text(runtime, enrollment, patient, item, entry.check_in, now, _anew("moved", now))
             outbox.queue(session, **text)
     enrollment.ends_at = ends_at(planned, enrollment)
     session.add(enrollment)
@@ -226,10 +225,15 @@ def speak_again(
     for item in asleep:
         item.status, item.why = "planned", None
         session.add(item)
-        suffix = f":again-{now:%Y%m%d%H%M%S%f}"
         check_in = protocol.check_in(item.key)
-        outbox.queue(session, **_text(runtime, enrollment, patient, item, check_in, now, suffix))
+        outbox.queue(session, **_text(runtime, enrollment, patient, item, check_in, now, _anew("again", now)))
     return len(asleep)
+
+
+def _anew(why: str, now: datetime) -> str:
+    """What tells a new text of a check-in from those that were cancelled. The time alone does not: replies of
+    a backlog are read at one and the same time, and STOP, START, STOP, START found a cancelled text again."""
+    return f":{why}-{now:%Y%m%d%H%M%S%f}-{new_id()[:8]}"
 
 
 def _close(session: Session, which: Sequence[ColumnElement[bool]], why: str) -> None:

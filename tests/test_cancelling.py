@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from service import claims, dispatch, enrollments, outbox, plan, planning, reconcile, results
+from service import claims, dispatch, enrollments, inbox, outbox, plan, planning, reconcile, results
 from service.carriers.simulator import SimulatorCarrier
 from service.db import session_on
 from service.models import Enrollment, OutboundMessage, PlanItem
@@ -110,6 +110,24 @@ def test_start_plans_what_is_still_to_come_again_and_the_team_confirms_first(
     for _ in range(5 * 24):
         dispatch.send_due(runtime, clock.advance(hours=1))
     assert len(got(runtime)) >= 3
+
+
+def test_a_phone_that_wavers_while_we_are_down_is_asked_all_the_same(
+    runtime: Runtime, clock: SetClock
+) -> None:
+    """A backlog is read at one and the same time: what START plans twice is two texts, never an old one."""
+    course = enroll(runtime)
+    before = plan_of(runtime, course, "planned")
+    clock.advance(hours=5)
+    for number, word in enumerate(("STOP", "START", "STOP", "START")):
+        with session_on(runtime.engine) as session:
+            given = {"carrier_sid": f"SM{number:032d}", "from_phone": ANA, "to_phone": None, "body": word}
+            at = clock.now - timedelta(minutes=9 - number)
+            inbox.store(session, [inbox.Arrival(**given, received_at=at)], clock.now)
+    assert inbox.triage_backlog(runtime, clock.now) == {"tried": 4, "triaged": 4}
+    after = plan_of(runtime, course, "planned")
+    assert set(after) == {key for key, item in before.items() if item.due_at > clock.now} and after
+    assert sorted(row.plan_item_id for row in scheduled(runtime)) == sorted(i.id for i in after.values())
 
 
 def test_a_procedure_moved_meanwhile_is_heard_when_the_phone_starts_again(
