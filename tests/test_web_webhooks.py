@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from threading import Event
+from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from service import dispatch, inbox, marks
+from service import dispatch, inbox, marks, receipts
 from service.db import session_on
-from service.models import OutboundMessage, Reply
+from service.models import Escalation, OutboundMessage, Reply
 from service.runtime import Runtime, make_runtime
 from service.web import webhooks
+from tests.clinic import rows
 from tests.conftest import SetClock, settings_for
 from tests.standin_carrier import ACCOUNT, TOKEN, StandIn, deliver, inbound_form, settings_of, sign
 from tests.test_reconcile import queue
@@ -224,6 +228,44 @@ def test_receipts_move_our_text_forward(web: TestClient, live: Runtime, standin:
     assert answers == [200, 200]
     with session_on(live.engine) as session:
         assert session.get_one(OutboundMessage, message_id).status == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("state", "times", "answer"), [("40P01", 2, 200), ("40P01", 9, 503), ("57P01", 1, 503)]
+)
+def test_a_receipt_that_meets_somebody_on_the_same_rows_is_written_again(
+    web: TestClient,
+    live: Runtime,
+    standin: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    times: int,
+    answer: int,
+) -> None:
+    """The carrier would not say it again, and a safety answer that was lost would never be known."""
+    message_id = queue(live, "safety")
+    dispatch.send_due(live, live.clock())
+    (line,) = [one for one in standin.log if one.direction != "inbound"]
+    form = {
+        "AccountSid": ACCOUNT,
+        "MessageSid": line.sid,
+        "MessageStatus": "undelivered",
+        "ErrorCode": "30008",
+    }
+    met, record = [psycopg.errors.lookup(state)()] * times, receipts.record
+
+    def meets(*given: Any, **named: Any) -> str:
+        done = record(*given, **named)  # what was written goes with the transaction
+        if met:
+            raise OperationalError("UPDATE", {}, met.pop())
+        return done
+
+    monkeypatch.setattr(receipts, "record", meets)
+    url = f"{STATUS}?m={message_id}"
+    response = web.post(f"/twilio/status?m={message_id}", data=form, headers=sign(url, form))
+    assert response.status_code == answer
+    tasks = [one.reason for one in rows(live, Escalation)]
+    assert tasks == (["undeliverable"] if answer == 200 else [])
 
 
 def test_a_receipt_with_another_id_in_its_address_is_refused(

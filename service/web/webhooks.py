@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from service import marks, receipts
@@ -31,6 +31,8 @@ PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 OWN_ID = re.compile(r"[0-9a-f]{32}")
 MOST_MEDIA = 20
 NOTHING_TO_SAY = "<Response/>"
+CONFLICT_TRIES = 3
+CONFLICTS = ("40P01", "40001")  # PostgreSQL: a deadlock, and what could not be put in an order
 
 Fields = dict[str, str]
 
@@ -145,8 +147,23 @@ def _arrival(fields: Fields) -> Arrival:
 
 
 def _record(runtime: Runtime, request: Request, fields: Fields) -> Response:
+    """The carrier repeats no receipt: one that met somebody on the same rows is written again by us."""
     named = request.query_params.getlist("m")
     own_id = named[0] if len(named) == 1 and OWN_ID.fullmatch(named[0]) else None
+    for left in reversed(range(CONFLICT_TRIES)):
+        try:
+            _write(runtime, own_id, fields)
+            break
+        except DBAPIError as error:
+            if not left or not (
+                isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) in CONFLICTS
+            ):
+                raise
+            log.warning("a receipt met a database conflict (%s)", type(error).__name__)
+    return Response(NOTHING_TO_SAY, media_type="text/xml")
+
+
+def _write(runtime: Runtime, own_id: str | None, fields: Fields) -> None:
     with session_on(runtime.engine) as session:
         receipts.record(
             session,
@@ -158,7 +175,6 @@ def _record(runtime: Runtime, request: Request, fields: Fields) -> Response:
             now=runtime.clock(),
         )
         session.commit()
-    return Response(NOTHING_TO_SAY, media_type="text/xml")
 
 
 def _media(fields: Fields) -> list[dict[str, Any]] | None:
