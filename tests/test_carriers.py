@@ -229,8 +229,10 @@ def test_wrong_settings_at_the_carrier_are_named(twilio: TwilioCarrier, standin:
     ours = "https://aftercare.example.test"
     (unset,) = twilio.webhook_faults(ours)
     assert "no address for incoming texts" in unset
-    standin.number_config = {"sms_url": "https://elsewhere.example.test/x#rc=0"}
-    assert len(twilio.webhook_faults(ours)) == 3
+    standin.number_config = {"sms_url": "https://me:hunter2@elsewhere.example.test/x?key=hunter2#rc=0"}
+    faults = twilio.webhook_faults(ours)
+    assert len(faults) == 3 and "https://elsewhere.example.test/x," in faults[0]
+    assert "hunter2" not in str(faults), "somebody else's address may hold a password"
     standin.number_config = {
         "sms_url": f"{ours}/twilio/inbound{OVERRIDES}",
         "sms_fallback_url": "https://fallback.example.test/twilio",

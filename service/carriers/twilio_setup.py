@@ -8,7 +8,7 @@ answer uses up the whole time, and an error is never repeated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 CARRIER_WAITS = 4.0
 """Seconds the carrier waits for one answer, as ``OVERRIDES`` ask for it; three tries fit into its 15."""
@@ -47,13 +47,19 @@ def door_faults(wanted: str, door: Door) -> list[str]:
     address, _, overrides = door.url.partition("#")
     faults = []
     if address != wanted:
-        faults.append(f"incoming texts go to {address}, which is not ours: {mend}")
+        faults.append(f"incoming texts go to {_without_secrets(address)}, which is not ours: {mend}")
     if (door.method or "POST").upper() != "POST":
         faults.append(f"incoming texts come by {door.method}, which is refused: set {door.where} to POST")
     faults += [f"{fault}: {mend}" for fault in _override_faults(overrides)]
     if not door.fallback:
         faults.append(f"{door.where} has no fallback address for incoming texts: set one on another machine")
     return faults
+
+
+def _without_secrets(address: str) -> str:
+    """An address as it may be printed: what stands before the host or behind the path can be a password."""
+    host = urlsplit(address).netloc.rpartition("@")[2]
+    return urlsplit(address)._replace(netloc=host, query="").geturl()
 
 
 def _override_faults(overrides: str) -> list[str]:
