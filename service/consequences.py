@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from messages.reply import carrier_word
 from messages.urgency import Urgency, worst
-from service import answers, audit, fates, opt_outs, page_answers, plan
+from service import answers, audit, fates, opt_outs, outbox, page_answers, plan
 from service.escalation_opening import Opening, event_of, fresh_row, join, open_escalation
 from service.escalation_rows import free_codes
 from service.models import (
@@ -68,9 +68,9 @@ class Weighed:
         )
 
 
-def draw(session: Session, runtime: Runtime, arounds: Sequence[Around], now: datetime) -> bool:
-    """Read locked replies about different people and write what follows from each; whether workers should
-    look at once (somebody is to be paged or answered).
+def draw(session: Session, runtime: Runtime, arounds: Sequence[Around], now: datetime) -> None:
+    """Read locked replies about different people and write what follows from each. Workers are told to look
+    at once when somebody is to be paged or answered.
 
     1. A member's code is obeyed and needs no triage; any other text is read like a patient's.
     2. Each patient behind the number gets an escalation where a person is needed. 3. Each gets an assessment;
@@ -86,8 +86,9 @@ def draw(session: Session, runtime: Runtime, arounds: Sequence[Around], now: dat
         _follow(session, runtime, one, now)
     for around in arounds:
         around.reply.triaged_at = now
-    write_together(session, [row for one in weighed for row in one.rows])
-    return any(one.wish is not None or any(one.opened) for one in weighed)
+    urgent = any(one.wish is not None or any(one.opened) for one in weighed)
+    note = (outbox.WAKE_CHANNEL, arounds[0].reply.id) if urgent else None
+    write_together(session, [row for one in weighed for row in one.rows], note)
 
 
 def _weigh(session: Session, runtime: Runtime, around: Around, now: datetime) -> Weighed | None:

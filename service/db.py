@@ -7,6 +7,7 @@ wants to write gets "database is locked" at once instead of waiting its turn.
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from alembic import command
@@ -15,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import ARRAY, Connection, Engine, String, any_, bindparam, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlmodel import Session
 
 from service.keyring import Keyring
@@ -27,6 +28,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 10_000
 CHECKPOINT_PAGES = 4000  # 16 MB: whoever commits past it copies them all back, so not at every few commits
 CACHE_KIB = 16_000
+TRUSTED_FOR = 1.0  # seconds that a connection may have been idle and is used unasked
 # A statement or idle transaction that outlives these is a fault, not work: never let it hold rows for ever.
 POSTGRES_OPTIONS = (
     "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
@@ -53,15 +55,16 @@ def _engine(database_url: str, pool_size: int) -> Engine:
             "use sqlite:///file.sqlite3 or postgresql+psycopg://user:password@host/name."
         ) from error
     if url.drivername == "postgresql+psycopg":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_size=pool_size,
             max_overflow=10,
             pool_use_lifo=True,  # the connection used last has its statements prepared
-            pool_pre_ping=True,
             hide_parameters=True,  # else an error's text quotes names, numbers and what patients wrote
             connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
         )
+        _ask_the_idle(engine)
+        return engine
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         raise SettingsError(
             "AFTERCARE_DATABASE_URL must be an SQLite file (sqlite:///file.sqlite3) "
@@ -78,6 +81,26 @@ def _engine(database_url: str, pool_size: int) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     _take_turns(engine)
     return engine
+
+
+def _ask_the_idle(engine: Engine) -> None:
+    """Before a connection that lay idle is used, ask the database whether it still lives; else it and all
+    others are replaced. One in use a moment ago is trusted: asking would be a round trip each time."""
+
+    def put_back(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = monotonic()
+
+    def take_out(connection: Any, record: Any, _proxy: Any) -> None:
+        since = record.info.get("idle_since")
+        if since is None or monotonic() - since < TRUSTED_FOR:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError("the database has dropped this connection") from error
+
+    event.listen(engine, "checkin", put_back)
+    event.listen(engine, "checkout", take_out)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -122,6 +145,16 @@ def _take_turns(engine: Engine) -> None:
 def session_on(engine: Engine) -> Iterator[Session]:
     """A session for one use case. Nothing is committed for you: use cases commit."""
     with Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def session_for_one_statement(engine: Engine) -> Iterator[Session]:
+    """A session that writes with a single statement: on PostgreSQL it is its own transaction, committed when
+    it returns, without the trips for BEGIN and COMMIT. On SQLite like ``session_on``: commit all the same."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with session_on(engine) as session:
         yield session
 
 

@@ -163,9 +163,7 @@ def _triage(runtime: Runtime, reply_ids: Sequence[str], now: datetime) -> list[s
             if not about & subjects:
                 first.append(around)
             subjects |= about
-        urgent = draw(session, runtime, first, now)
-        if urgent:
-            outbox.wake_workers(session, first[0].reply.id)
+        draw(session, runtime, first, now)
         session.commit()
     done = {around.reply.id for around in first}
     return [around.reply.id for around in arounds if around.reply.id not in done]

@@ -4,15 +4,18 @@ Nobody waits for a handful to fill: a reply that comes alone is worked on at onc
 meanwhile is in the next handful. So the busier it is, the less each reply costs.
 """
 
+import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 
+from sqlalchemy.exc import DBAPIError
+
 from service import inbox
-from service.db import session_on
+from service.db import session_for_one_statement
 from service.inbox import Arrival
 from service.runtime import Runtime
 
@@ -25,9 +28,11 @@ HANDFUL = 16
 @dataclass(slots=True)
 class Taken:
     """A reply in the intake's hands. ``is_stored`` once it is committed; ``done`` when what follows from it
-    is committed too (or left to the backlog), or with what kept it from being stored."""
+    is committed too (or left to the backlog), or with what kept it from being stored. ``waiter``: what an
+    event loop waits for until then; it never holds more than that it is over."""
 
     arrival: Arrival
+    waiter: asyncio.Future[None] | None = None
     is_stored: bool = False
     done: Future[None] = field(default_factory=Future)
 
@@ -43,9 +48,9 @@ class Intake:
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="intake")
 
-    def take(self, arrival: Arrival) -> Taken:
+    def take(self, arrival: Arrival, waiter: asyncio.Future[None] | None = None) -> Taken:
         """Put a reply in line. Never blocks. Raises RuntimeError once the process is stopping."""
-        taken = Taken(arrival)
+        taken = Taken(arrival, waiter)
         taken.done.set_running_or_notify_cancel()  # whoever gives up waiting cannot call it off
         with self._lock:
             if self._busy < self.lanes:
@@ -72,6 +77,7 @@ class Intake:
             for taken in handful:
                 if taken.is_stored:
                     taken.done.set_result(None)
+            _wake([taken for taken in handful if taken.is_stored])
 
     def _store(self, handful: Sequence[Taken]) -> list[str]:
         """Commit a handful; when that fails, each alone. Returns the ids of the replies that are new."""
@@ -83,12 +89,41 @@ class Intake:
         except Exception as error:
             if len(handful) == 1:
                 handful[0].done.set_exception(error)
+                _wake(handful)
                 return []
         return [reply_id for taken in handful for reply_id in self._store([taken])]
 
     def _commit(self, handful: Sequence[Taken]) -> list[str]:
-        with session_on(self.runtime.engine) as session:
+        """Once more when the database had dropped the connection: what was stored is not stored again."""
+        try:
+            return self._commit_once(handful)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._commit_once(handful)
+
+    def _commit_once(self, handful: Sequence[Taken]) -> list[str]:
+        with session_for_one_statement(self.runtime.engine) as session:
             return inbox.store(session, [taken.arrival for taken in handful], self.runtime.clock())
+
+
+def _wake(handful: Sequence[Taken]) -> None:
+    """Tell each event loop once that replies are done: every telling interrupts it."""
+    waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    for taken in handful:
+        if taken.waiter is not None:
+            waiting[taken.waiter.get_loop()].append(taken.waiter)
+    for loop, waiters in waiting.items():
+        try:
+            loop.call_soon_threadsafe(_let_go, waiters)
+        except RuntimeError:  # that loop has ended: nobody waits there any more
+            log.warning("%d replies were stored after the web process had stopped", len(waiters))
+
+
+def _let_go(waiters: Sequence[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():  # else it was given up
+            waiter.set_result(None)
 
 
 def intake_of(runtime: Runtime) -> Intake:

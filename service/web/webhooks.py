@@ -45,9 +45,11 @@ async def inbound(request: Request) -> Response:
         return fields
     if not PHONE.fullmatch(fields.get("From", "")) or "Body" not in fields:
         return await run_in_threadpool(_refuse, request.app.state.runtime, "parameters")
-    taken = intake_of(request.app.state.runtime).take(_arrival(fields))
+    waiter = asyncio.get_running_loop().create_future()
+    taken = intake_of(request.app.state.runtime).take(_arrival(fields), waiter)
     try:
-        await asyncio.wait_for(asyncio.wrap_future(taken.done), ANSWERED_WITHIN)
+        await asyncio.wait_for(waiter, ANSWERED_WITHIN)
+        taken.done.result(0)
     except (SQLAlchemyError, TimeoutError) as error:
         if not taken.is_stored:
             return _not_stored(error)
